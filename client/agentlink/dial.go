@@ -1,0 +1,95 @@
+package agentlink
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+
+	"agora.dev/agora/api/agora/link/v1"
+)
+
+// ErrNotLeader says that the master that was dialled does not lead.
+var ErrNotLeader = errors.New("master does not lead")
+
+// RefusedError is an answer other than the upgrade.
+type RefusedError struct {
+	Address string
+	Status  int
+	Text    string
+	// Leader is where the master says that the leader is, "host:port", if it does.
+	Leader string
+}
+
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("link to master %s refused: %d %s", e.Address, e.Status, e.Text)
+}
+
+// Is makes errors.Is(err, ErrNotLeader) hold for redirects and 503.
+func (e *RefusedError) Is(target error) bool {
+	return target == ErrNotLeader && (e.Leader != "" || e.Status == http.StatusServiceUnavailable)
+}
+
+// Dial opens a link to the master at address, "host:port", following at most one redirect to
+// the leader.
+func Dial(ctx context.Context, address string) (*Stream, error) {
+	s, err := dialOnce(ctx, address)
+	var refused *RefusedError
+	if errors.As(err, &refused) && refused.Leader != "" {
+		return dialOnce(ctx, refused.Leader)
+	}
+	return s, err
+}
+
+func dialOnce(ctx context.Context, address string) (*Stream, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("link to master %s: %w", address, err)
+	}
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	s, err := upgrade(conn, address)
+	if !stop() && err == nil {
+		s.Close()
+		err = ctx.Err()
+	}
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// maxRefusal bounds how much of a refusal's text is read.
+const maxRefusal = 4 << 10
+
+func upgrade(conn net.Conn, address string) (*Stream, error) {
+	request := "POST " + Path + " HTTP/1.1\r\nHost: " + address + "\r\nConnection: Upgrade\r\nUpgrade: " + Protocol +
+		"\r\nContent-Length: 0\r\n\r\n"
+	if _, err := io.WriteString(conn, request); err != nil {
+		return nil, fmt.Errorf("link to master %s: %w", address, err)
+	}
+	in := bufio.NewReaderSize(conn, 16<<10)
+	response, err := http.ReadResponse(in, nil)
+	if err != nil {
+		return nil, fmt.Errorf("link to master %s: %w", address, err)
+	}
+	if response.StatusCode != http.StatusSwitchingProtocols {
+		text, _ := io.ReadAll(io.LimitReader(response.Body, maxRefusal))
+		return nil, &RefusedError{Address: address, Status: response.StatusCode,
+			Text: strings.TrimSpace(string(text)), Leader: leaderOf(response)}
+	}
+	return &Stream{newHalf[*link.FromAgent](conn, in)}, nil
+}
+
+func leaderOf(response *http.Response) string {
+	if response.StatusCode != http.StatusTemporaryRedirect {
+		return ""
+	}
+	host := strings.TrimPrefix(response.Header.Get("Location"), "//")
+	host, _, _ = strings.Cut(host, "/")
+	return host
+}
