@@ -1,0 +1,309 @@
+package allocator
+
+import (
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"agora.dev/agora/api/mesos/v1"
+	"agora.dev/agora/master/core"
+)
+
+// agent is a row: what there is, what is free, and who has the rest.
+type agent struct {
+	id core.AgentID
+	// generation tells apart the additions of one agent; offers repeat it.
+	generation uint64
+	slot       int
+	active     bool
+	touched    bool // in the list of those to be looked at
+	gpus       bool
+	oneRole    bool // it lacks the capability MULTI_ROLE
+	info       *mesos.AgentInfo
+	// reserved: some of it is reserved or revocable, so that even roles at their limit may want it.
+	special bool
+	// version counts changes of what is free. At idleVersion and idleEpoch nobody wanted it.
+	version     uint64
+	idleVersion uint64
+	idleEpoch   uint64
+	total       []portion
+	free        []portion
+	held        map[*client][]portion
+	filters     map[*client]*filter
+	// last is whom free resources were offered to last, and when.
+	last   *client
+	lastAt time.Time
+}
+
+// add puts portions into a set.
+func add(to []portion, more []portion) []portion {
+	if len(to) == 0 {
+		return slices.Clone(more)
+	}
+	for _, p := range more {
+		at := slices.IndexFunc(to, func(o portion) bool { return o.kind == p.kind })
+		if at < 0 {
+			to = append(to, p)
+			continue
+		}
+		to[at].amount = to[at].amount.plus(p.amount)
+	}
+	return to
+}
+
+// sub takes portions out of a set, as far as they are in it.
+func sub(from []portion, less []portion) []portion {
+	if len(from) == len(less) && len(from) > 0 && &from[0] == &less[0] {
+		return nil
+	}
+	out := make([]portion, 0, len(from))
+	for _, p := range from {
+		for _, l := range less {
+			if l.kind == p.kind {
+				p.amount = p.amount.minus(l.amount)
+			}
+		}
+		if !p.amount.empty() {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// unshared is what one holder has alone: shared volumes stay free for others.
+func unshared(portions []portion) []portion {
+	if !slices.ContainsFunc(portions, func(p portion) bool { return p.kind.shared }) {
+		return portions
+	}
+	return slices.DeleteFunc(slices.Clone(portions), func(p portion) bool { return p.kind.shared })
+}
+
+// containsAll reports whether every portion of b is in a.
+func containsAll(a, b []portion) bool {
+	for _, p := range b {
+		at := slices.IndexFunc(a, func(o portion) bool { return o.kind == p.kind })
+		if at < 0 || !a[at].amount.contains(p.amount) {
+			return false
+		}
+	}
+	return true
+}
+
+// touch lets an agent be looked at in this step.
+func (a *Allocator) touch(ag *agent) {
+	ag.version++
+	if !ag.touched {
+		ag.touched = true
+		a.dirty = append(a.dirty, ag)
+	}
+}
+
+func (a *Allocator) addAgent(c core.AllocatorAddAgent) {
+	if a.agents[c.ID] != nil {
+		a.removeAgent(c.ID)
+	}
+	ag := &agent{id: c.ID, generation: c.Generation, slot: len(a.order), active: c.Active, total: a.kinds.portions(c.Total),
+		held: map[*client][]portion{}, filters: map[*client]*filter{}}
+	a.agents[c.ID] = ag
+	a.order = append(a.order, ag)
+	ag.free = slices.Clone(ag.total)
+	a.count(ag.total, 1)
+	for _, id := range sortedIDs(c.Used) {
+		f := a.framework(id)
+		for _, r := range c.Used[id] {
+			role := r.GetAllocationInfo().GetRole()
+			if role == "" {
+				role = "*"
+			}
+			cl := a.client(f, role)
+			used := a.kinds.portions(append(c.Used[id][:0:0], r))
+			ag.held[cl] = add(ag.held[cl], used)
+			ag.free = sub(ag.free, unshared(used))
+			a.account(cl, used, 1)
+		}
+	}
+	ag.describe(c.Info, c.Capabilities)
+	a.touch(ag)
+}
+
+// describe takes over what an agent says of itself.
+func (ag *agent) describe(info *mesos.AgentInfo, capabilities []*mesos.AgentInfo_Capability) {
+	ag.info = info
+	ag.gpus = hasGPUs(ag.total)
+	ag.special = slices.ContainsFunc(ag.total, func(p portion) bool { return p.kind.role != "" || p.kind.revocable })
+	ag.oneRole = len(capabilities) > 0 && !slices.ContainsFunc(capabilities, func(c *mesos.AgentInfo_Capability) bool {
+		return c.GetType() == mesos.AgentInfo_Capability_MULTI_ROLE
+	})
+}
+
+func hasGPUs(total []portion) bool {
+	return slices.ContainsFunc(total, func(p portion) bool { return p.kind.name == "gpus" && p.amount.scalar > 0 })
+}
+
+// count adds an agent's total to the cluster's, or takes it away.
+func (a *Allocator) count(total []portion, sign int64) {
+	for _, p := range total {
+		if p.kind.scalar < 0 {
+			continue
+		}
+		i, n := p.kind.scalar, sign*p.amount.scalar
+		for len(a.excluded) < len(a.kinds.names) {
+			a.excluded = append(a.excluded, slices.Contains(a.config.ExcludedResources, a.kinds.names[len(a.excluded)]))
+		}
+		a.total = bump(a.total, i, n)
+		if p.kind.plain() {
+			a.plain = bump(a.plain, i, n)
+		}
+		if p.kind.role != "" {
+			for r := a.tree.find(p.kind.role); r.parent != nil; r = r.parent {
+				r.reserved = bump(r.reserved, i, n)
+				a.checkFull(r)
+			}
+		}
+	}
+	a.stale = true
+}
+
+func (a *Allocator) updateAgent(c core.AllocatorUpdateAgent) {
+	ag := a.agents[c.ID]
+	if ag == nil {
+		return
+	}
+	if c.Info != nil && !sameAttributes(ag.info, c.Info) {
+		a.forgetAgent(ag)
+	}
+	a.count(ag.total, -1)
+	ag.total = a.kinds.portions(c.Total)
+	a.count(ag.total, 1)
+	ag.describe(c.Info, c.Capabilities)
+	ag.free = slices.Clone(ag.total)
+	for _, cl := range a.holders(ag) {
+		ag.free = sub(ag.free, unshared(ag.held[cl]))
+	}
+	a.touch(ag)
+}
+
+// sameAttributes says whether filters survive an update of an agent.
+func sameAttributes(x, y *mesos.AgentInfo) bool {
+	return slices.EqualFunc(x.GetAttributes(), y.GetAttributes(), func(p, q *mesos.Attribute) bool { return proto.Equal(p, q) })
+}
+
+func (a *Allocator) removeAgent(id core.AgentID) {
+	ag := a.agents[id]
+	if ag == nil {
+		return
+	}
+	delete(a.agents, id)
+	a.order[ag.slot] = nil
+	a.forgetAgent(ag)
+	for _, c := range a.holders(ag) {
+		a.account(c, ag.held[c], -1)
+	}
+	a.count(ag.total, -1)
+	ag.active, ag.held, ag.filters = false, nil, nil
+	if len(a.order) > 64 && len(a.order) > 2*len(a.agents) {
+		a.compact()
+	}
+}
+
+// holders lists an agent's clients in an order that depends on nothing but names.
+func (a *Allocator) holders(ag *agent) []*client {
+	out := make([]*client, 0, len(ag.held))
+	for c := range ag.held {
+		out = append(out, c)
+	}
+	slices.SortFunc(out, byName)
+	return out
+}
+
+func (a *Allocator) compact() {
+	a.order = slices.DeleteFunc(a.order, func(ag *agent) bool { return ag == nil })
+	for i, ag := range a.order {
+		ag.slot = i
+	}
+}
+
+func (a *Allocator) activate(id core.AgentID, active bool) {
+	if ag := a.agents[id]; ag != nil {
+		ag.active = active
+		a.touch(ag)
+	}
+}
+
+// hold adds to what a client has of an agent.
+func (ag *agent) hold(c *client, portions []portion) {
+	if had, ok := ag.held[c]; ok {
+		portions = add(slices.Clone(had), portions)
+	}
+	ag.held[c] = portions
+}
+
+// recover takes back what a framework had.
+func (a *Allocator) recover(c core.AllocatorRecover) {
+	ag, f := a.agents[c.Agent], a.frameworks[c.Framework]
+	if ag == nil || f == nil {
+		return // it went back when the agent or the framework was removed
+	}
+	for rest := c.Resources; len(rest) > 0; {
+		role := rest[0].GetAllocationInfo().GetRole()
+		same := 1
+		for same < len(rest) && rest[same].GetAllocationInfo().GetRole() == role {
+			same++
+		}
+		if cl := f.client(role); cl != nil {
+			a.giveBack(ag, cl, a.kinds.portions(rest[:same]), c.Refusal)
+		}
+		rest = rest[same:]
+	}
+	a.touch(ag)
+}
+
+// giveBack returns what one client had, and keeps it from it for the time of the refusal.
+func (a *Allocator) giveBack(ag *agent, c *client, back []portion, refusal time.Duration) {
+	had := ag.held[c]
+	if len(back) == 0 || !containsAll(had, back) {
+		return // never held, or recovered before: CheckInvariants of the master finds it
+	}
+	if rest := sub(had, back); len(rest) > 0 {
+		ag.held[c] = rest
+	} else {
+		delete(ag.held, c)
+	}
+	if free := unshared(back); len(ag.free) == 0 {
+		ag.free = free
+	} else {
+		ag.free = add(slices.Clone(ag.free), free)
+	}
+	a.account(c, back, -1)
+	if refusal > 0 && c.framework.active {
+		a.refuse(ag, c, back, max(refusal, a.config.Interval))
+	}
+}
+
+// convert changes what resources are, not how many.
+func (a *Allocator) convert(c core.AllocatorConvert) {
+	ag := a.agents[c.Agent]
+	if ag == nil {
+		return
+	}
+	from, to := a.kinds.portions(c.From), a.kinds.portions(c.To)
+	a.count(ag.total, -1)
+	ag.total = add(sub(ag.total, from), to)
+	a.count(ag.total, 1)
+	ag.describe(ag.info, nil)
+	f := a.framework(c.Framework)
+	for _, cl := range f.clients {
+		if held, ok := ag.held[cl]; ok && containsAll(held, from) {
+			ag.held[cl] = add(sub(held, from), to)
+			a.account(cl, from, -1)
+			a.account(cl, to, 1)
+			return
+		}
+	}
+	if !containsAll(ag.free, from) {
+		return
+	}
+	ag.free = add(sub(ag.free, from), to)
+	a.touch(ag)
+}

@@ -1,0 +1,166 @@
+package allocator
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"agora.dev/agora/master/core"
+)
+
+// Config is what an allocator needs to know. Zero values get the defaults of Mesos.
+type Config struct {
+	// Interval is the shortest life of a filter, and how often all agents are looked
+	// at although nothing happened (--allocation_interval); 1 s.
+	Interval time.Duration
+	// ExcludedResources do not count in shares (--fair_sharing_excluded_resource_names).
+	ExcludedResources []string
+	// Minimum is what is worth an offer: any one of the sets suffices
+	// (--min_allocatable_resources); by default 0.01 CPUs or 32 MiB.
+	Minimum []map[string]float64
+	// Region is where the master is; agents elsewhere are for frameworks with REGION_AWARE only.
+	Region string
+	// OfferGPUsToAll offers agents with GPUs to frameworks without the capability
+	// (--no-filter_gpu_resources).
+	OfferGPUsToAll bool
+	// Seed decides in which order agents are looked at.
+	Seed uint64
+}
+
+// Allocator is the pure machine. One goroutine owns it.
+type Allocator struct {
+	config     Config
+	minimum    []quantities
+	overridden bool // some framework has a minimum of its own
+	kinds      *kinds
+	total      []int64 // of all agents, by scalar index
+	excluded   []bool
+	tree       *tree
+	frameworks map[core.FrameworkID]*framework
+	agents     map[core.AgentID]*agent
+	order      []*agent // in the order of their coming; nil where one has left
+	dirty      []*agent
+	all        bool   // every agent is to be looked at
+	stale      bool   // shares of everybody changed
+	epoch      uint64 // counts what may make agents wanted that were not
+	fresh      []*client
+	plain      []int64 // total without reservations and revocables
+	limited    []*role // with quota
+	clients    int
+	given      []grant // room for the grants of one agent
+	surplus    []int64 // headroom of the running cycle
+	filters    wheel
+	sweep      time.Time
+	rng        *rand.Rand
+	now        time.Time
+	runs       uint64
+}
+
+// Ready is what a step yields.
+type Ready struct {
+	Offers []core.AllocatorOffer
+	// Wake is when the allocator wants a Step without commands.
+	Wake time.Time
+}
+
+// reofferGap is how long resources that came back without a filter are kept from the
+// framework that had them last: it bounds the rate of a framework that declines with
+// refuse_seconds 0.
+const reofferGap = 50 * time.Millisecond
+
+// New makes an allocator without agents and frameworks.
+func New(config Config) *Allocator {
+	if config.Interval <= 0 {
+		config.Interval = time.Second
+	}
+	if config.Minimum == nil {
+		config.Minimum = []map[string]float64{{"cpus": 0.01}, {"mem": 32}}
+	}
+	a := &Allocator{config: config, kinds: newKinds(), tree: newTree(), rng: rand.New(rand.NewPCG(config.Seed, 1)),
+		frameworks: map[core.FrameworkID]*framework{}, agents: map[core.AgentID]*agent{}}
+	for _, set := range config.Minimum {
+		amounts := quantities{}
+		for name, value := range set {
+			amounts[name] = milli(value)
+		}
+		a.minimum = append(a.minimum, amounts)
+	}
+	return a
+}
+
+// Step carries out commands in order, and then offers what is free.
+func (a *Allocator) Step(now time.Time, commands []core.AllocatorEvent) Ready {
+	a.now = now
+	if len(commands)*8 > a.clients {
+		a.stale = true // putting all in order once is cheaper than each at its turn
+	}
+	for _, command := range commands {
+		a.apply(command)
+	}
+	a.expire()
+	if !now.Before(a.sweep) {
+		a.all = true // agents that nobody wanted, and where nothing changed, are skipped
+		a.sweep = now.Add(a.config.Interval)
+	}
+	offers := a.allocate()
+	return Ready{Offers: offers, Wake: a.wake()}
+}
+
+func (a *Allocator) wake() time.Time {
+	wake := a.sweep
+	if len(a.filters.marks) > 0 && a.filters.marks[0].at.Before(wake) {
+		wake = a.filters.marks[0].at
+	}
+	return wake
+}
+
+func (a *Allocator) apply(command core.AllocatorEvent) {
+	switch c := command.(type) {
+	case core.AllocatorAddFramework:
+		a.setFramework(c.ID, c.Info, c.Suppressed, c.Constraints)
+		a.activateFramework(c.ID, c.Active)
+	case core.AllocatorUpdateFramework:
+		a.setFramework(c.ID, c.Info, c.Suppressed, c.Constraints)
+	case core.AllocatorRemoveFramework:
+		a.removeFramework(c.ID)
+	case core.AllocatorActivateFramework:
+		a.activateFramework(c.ID, true)
+	case core.AllocatorDeactivateFramework:
+		a.activateFramework(c.ID, false)
+		a.forget(a.framework(c.ID), nil)
+	case core.AllocatorSuppress:
+		a.suppress(c.ID, c.Roles, true)
+	case core.AllocatorRevive:
+		a.suppress(c.ID, c.Roles, false)
+		a.forget(a.framework(c.ID), c.Roles)
+	case core.AllocatorSetWeights:
+		a.setWeights(c.Weights)
+	case core.AllocatorSetQuotas:
+		a.setQuotas(c.Quotas)
+	case core.AllocatorExpectAgents:
+		// The pause after an election is the business of whoever feeds the commands.
+	default:
+		a.applyAgent(command)
+	}
+}
+
+func (a *Allocator) applyAgent(command core.AllocatorEvent) {
+	switch c := command.(type) {
+	case core.AllocatorAddAgent:
+		a.addAgent(c)
+	case core.AllocatorUpdateAgent:
+		a.updateAgent(c)
+	case core.AllocatorRemoveAgent:
+		a.removeAgent(c.ID)
+	case core.AllocatorActivateAgent:
+		a.activate(c.ID, true)
+	case core.AllocatorDeactivateAgent:
+		a.activate(c.ID, false)
+	case core.AllocatorRecover:
+		a.recover(c)
+	case core.AllocatorConvert:
+		a.convert(c)
+	}
+}
+
+// lookAtAll lets every agent be looked at, even where nobody wanted it before.
+func (a *Allocator) lookAtAll() { a.all, a.epoch = true, a.epoch+1 }

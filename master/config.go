@@ -1,0 +1,167 @@
+package master
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"agora.dev/agora/internal/flags"
+)
+
+// Config is what a master is told. NewConfig has Mesos's defaults.
+type Config struct {
+	// IP and Port are listened on, AdvertiseIP and AdvertisePort told to others.
+	IP            string
+	Port          int
+	AdvertiseIP   string
+	AdvertisePort int
+	Hostname      string
+	WorkDir       string
+	LogDir        string
+	Cluster       string
+	// Insecure allows listening beyond loopback without authentication.
+	Insecure bool
+
+	Roles   []string
+	Weights map[string]float64
+	weights string
+	// ExcludedResources do not count in fair shares.
+	ExcludedResources []string
+	FilterGPUs        bool
+	RootSubmissions   bool
+	Quorum            int
+	ZK                string
+
+	AllocationInterval     time.Duration
+	OfferTimeout           time.Duration
+	AgentPingTimeout       time.Duration
+	MaxAgentPingTimeouts   int
+	AgentReregisterTimeout time.Duration
+	RegistryFetchTimeout   time.Duration
+	RegistryStoreTimeout   time.Duration
+
+	MaxCompletedFrameworks          int
+	MaxCompletedTasksPerFramework   int
+	MaxUnreachableTasksPerFramework int
+	MaxOperatorStreams              int
+
+	// Version is what /version says; frameworks compare it with versions of Mesos.
+	Version string
+	// FlagValues are shown by /flags; Flags.Values() by custom.
+	FlagValues map[string]string
+}
+
+// DefaultVersion is the version of the Mesos API that this master speaks.
+const DefaultVersion = "1.11.0"
+
+// NewConfig gives the defaults.
+func NewConfig() Config {
+	return Config{
+		IP: "127.0.0.1", Port: 5050, FilterGPUs: true, RootSubmissions: true,
+		AllocationInterval: time.Second, AgentPingTimeout: 15 * time.Second, MaxAgentPingTimeouts: 5,
+		AgentReregisterTimeout: 10 * time.Minute, RegistryFetchTimeout: time.Minute, RegistryStoreTimeout: 20 * time.Second,
+		MaxCompletedFrameworks: 50, MaxCompletedTasksPerFramework: 1000, MaxUnreachableTasksPerFramework: 1000,
+		MaxOperatorStreams: 1000, Version: DefaultVersion,
+	}
+}
+
+// Flags defines the options of a master, by Mesos's names, over c.
+func (c *Config) Flags() *flags.Set {
+	s := flags.New("MESOS_")
+	s.String(&c.IP, "ip", "Address to listen on. Beyond loopback, --insecure is needed.")
+	s.Int(&c.Port, "port", "Port to listen on; 0 takes a free one.")
+	s.String(&c.AdvertiseIP, "advertise_ip", "Address told to others, where it is not --ip.")
+	s.Int(&c.AdvertisePort, "advertise_port", "Port told to others, where it is not --port.")
+	s.String(&c.Hostname, "hostname", "Name told to others; the machine's name or address if not given.")
+	s.Path(&c.WorkDir, "work_dir", "Directory of the registry.")
+	s.Path(&c.LogDir, "log_dir", "Directory of logs; shown by /state.")
+	s.String(&c.Cluster, "cluster", "Name of the cluster, for people.")
+	s.Bool(&c.Insecure, "insecure", "Listen beyond loopback without authentication.")
+	s.List(&c.Roles, "roles", "Roles that frameworks may have; any if not given.")
+	s.String(&c.weights, "weights", "Weights of roles: role=weight,role=weight.")
+	s.List(&c.ExcludedResources, "fair_sharing_excluded_resource_names", "Resources that do not count in shares.")
+	s.Bool(&c.FilterGPUs, "filter_gpu_resources", "Offer agents with GPUs only to frameworks with the capability GPU_RESOURCES.")
+	s.Bool(&c.RootSubmissions, "root_submissions", "Allow frameworks of user root.")
+	s.Int(&c.Quorum, "quorum", "Accepted and ignored: the registry's store knows its own quorum.")
+	s.String(&c.ZK, "zk", "ZooKeeper for leader election.")
+	s.Duration(&c.AllocationInterval, "allocation_interval", "How often all agents are looked at although nothing happened.")
+	s.Duration(&c.OfferTimeout, "offer_timeout", "Age at which offers are rescinded; never if not given.")
+	s.Duration(&c.AgentPingTimeout, "agent_ping_timeout", "How often agents are pinged, and have to answer.")
+	s.Int(&c.MaxAgentPingTimeouts, "max_agent_ping_timeouts", "Missed answers that make an agent unreachable.")
+	s.Duration(&c.AgentReregisterTimeout, "agent_reregister_timeout", "Time that agents have to come back.")
+	s.Duration(&c.RegistryFetchTimeout, "registry_fetch_timeout", "Time to read the registry.")
+	s.Duration(&c.RegistryStoreTimeout, "registry_store_timeout", "Time for one write to the registry.")
+	s.Int(&c.MaxCompletedFrameworks, "max_completed_frameworks", "Completed frameworks to remember.")
+	s.Int(&c.MaxCompletedTasksPerFramework, "max_completed_tasks_per_framework", "Completed tasks to remember of each framework.")
+	s.Int(&c.MaxUnreachableTasksPerFramework, "max_unreachable_tasks_per_framework", "Unreachable tasks to remember of each framework.")
+	s.Int(&c.MaxOperatorStreams, "max_operator_event_stream_subscribers", "Operator streams; beyond, the oldest is closed.")
+	s.Alias("slave_ping_timeout", "agent_ping_timeout")
+	s.Alias("max_slave_ping_timeouts", "max_agent_ping_timeouts")
+	s.Alias("slave_reregister_timeout", "agent_reregister_timeout")
+	return s
+}
+
+// Parse reads a command line and an environment over the defaults.
+func Parse(args, environ []string) (Config, error) {
+	c := NewConfig()
+	set := c.Flags()
+	rest, err := set.Parse(args, environ)
+	if err != nil {
+		return c, err
+	}
+	if len(rest) > 0 {
+		return c, fmt.Errorf("unexpected argument %q; options begin with --", rest[0])
+	}
+	c.FlagValues = set.Values()
+	return c, c.complete()
+}
+
+// complete checks the options and fills what depends on others.
+func (c *Config) complete() error {
+	ip := net.ParseIP(c.IP)
+	switch {
+	case ip == nil:
+		return fmt.Errorf("flag --ip: %q is not an address", c.IP)
+	case c.Port < 0 || c.Port > 65535:
+		return fmt.Errorf("flag --port: %d is not a port", c.Port)
+	case !ip.IsLoopback() && !c.Insecure:
+		return fmt.Errorf("refusing to listen on %s without authentication: use --ip=127.0.0.1, or --insecure to accept the risk", c.IP)
+	case c.ZK != "":
+		return errors.New("flag --zk: election through ZooKeeper is not built into this version; leave it out")
+	case c.AgentReregisterTimeout < 10*time.Minute && c.FlagValues != nil:
+		return errors.New("flag --agent_reregister_timeout: at least 10mins")
+	}
+	if c.Version == "" {
+		c.Version = DefaultVersion
+	}
+	if c.Hostname == "" {
+		c.Hostname = hostname(ip)
+	}
+	if c.weights == "" {
+		return nil
+	}
+	c.Weights = map[string]float64{}
+	for part := range strings.SplitSeq(c.weights, ",") {
+		role, text, _ := strings.Cut(part, "=")
+		weight, err := strconv.ParseFloat(text, 64)
+		if err != nil || weight <= 0 || role == "" {
+			return fmt.Errorf("flag --weights: %q is not role=weight with a positive weight", part)
+		}
+		c.Weights[role] = weight
+	}
+	return nil
+}
+
+func hostname(ip net.IP) string {
+	if ip.IsLoopback() {
+		return "localhost"
+	}
+	if name, err := os.Hostname(); err == nil {
+		return name
+	}
+	return ip.String()
+}

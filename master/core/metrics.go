@@ -1,0 +1,59 @@
+package core
+
+import "agora.dev/agora/api/mesos/v1"
+
+// states bounds arrays that are indexed by mesos.TaskState.
+const states = 14
+
+// callTypes and eventTypes bound arrays that are indexed by scheduler.Call_Type and
+// scheduler.Event_Type.
+const (
+	callTypes  = 18
+	eventTypes = 12
+)
+
+// Counters are the leader's totals since it was elected.
+type Counters struct {
+	// Calls counts scheduler calls by type, SUBSCRIBE included.
+	Calls [callTypes]uint64
+	// Terminal counts tasks by the terminal state that they reached; see Frameworks' views
+	// for those that have not.
+	Terminal [states]uint64
+	// Reasons counts tasks by terminal state, source and reason.
+	Reasons map[TaskEnd]uint64
+
+	AgentRegistrations   uint64
+	AgentReregistrations uint64
+	AgentRemovals        uint64
+	AgentsUnreachable    uint64 // ever marked
+	RecoveryRemovals     uint64
+
+	ValidStatusUpdates         uint64
+	InvalidStatusUpdates       uint64
+	ValidAcknowledgements      uint64
+	InvalidAcknowledgements    uint64
+	ValidMessagesToExecutor    uint64
+	InvalidMessagesToExecutor  uint64
+	ValidMessagesToFramework   uint64
+	InvalidMessagesToFramework uint64
+	ExitedExecutors            uint64
+	DroppedMessages            uint64
+}
+
+// TaskEnd is how a task ended.
+type TaskEnd struct {
+	State  mesos.TaskState
+	Source mesos.TaskStatus_Source
+	Reason mesos.TaskStatus_Reason // -1: none
+}
+
+// FrameworkCounters are one framework's totals.
+type FrameworkCounters struct {
+	Calls           [callTypes]uint64
+	Events          [eventTypes]uint64
+	Terminal        [states]uint64
+	OffersSent      uint64
+	OffersAccepted  uint64
+	OffersDeclined  uint64
+	OffersRescinded uint64
+}

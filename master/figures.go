@@ -1,0 +1,190 @@
+package master
+
+import (
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"agora.dev/agora/api/mesos/v1"
+	"agora.dev/agora/api/mesos/v1/scheduler"
+	"agora.dev/agora/master/core"
+)
+
+// callMetrics are the older names of figures that count calls.
+var callMetrics = map[scheduler.Call_Type]string{
+	scheduler.Call_ACCEPT: "launch_tasks", scheduler.Call_DECLINE: "decline_offers", scheduler.Call_KILL: "kill_task",
+	scheduler.Call_MESSAGE: "framework_to_executor", scheduler.Call_RECONCILE: "reconcile_tasks",
+	scheduler.Call_RECONCILE_OPERATIONS: "reconcile_operations", scheduler.Call_REQUEST: "resource_request",
+	scheduler.Call_REVIVE: "revive_offers", scheduler.Call_SUPPRESS: "suppress_offers",
+	scheduler.Call_SUBSCRIBE: "register_framework", scheduler.Call_TEARDOWN: "unregister_framework",
+	scheduler.Call_ACKNOWLEDGE:                  "status_update_acknowledgement",
+	scheduler.Call_ACKNOWLEDGE_OPERATION_STATUS: "operation_status_update_acknowledgement",
+}
+
+// figures computes the master's metrics from the newest snapshot.
+func (m *Master) figures(emit func(string, float64)) {
+	snapshot := m.core.snapshot()
+	elected := 0.0
+	if !snapshot.ElectedAt.IsZero() {
+		elected = 1
+	}
+	emit("master/elected", elected)
+	emit("master/uptime_secs", time.Since(m.started).Seconds())
+	emit("master/outstanding_offers", float64(snapshot.Offers.Len()))
+	emit("master/operator_event_stream_subscribers", float64(m.api.Subscribers()))
+	emit("master/event_queue_dispatches", 0)
+	emit("master/event_queue_http_requests", 0)
+	emit("master/event_queue_messages", 0)
+	emit("allocator/mesos/event_queue_dispatches", 0)
+	emit("registrar/queued_operations", float64(m.registrar.queued()))
+	agentFigures(snapshot, emit)
+	taskFigures(snapshot, emit)
+	counterFigures(&snapshot.Counters, emit)
+	systemFigures(emit)
+}
+
+func agentFigures(snapshot *core.Snapshot, emit func(string, float64)) {
+	var connected, active int
+	total, used := map[string]float64{}, map[string]float64{}
+	for agent := range snapshot.Agents.All() {
+		if agent.Connected {
+			connected++
+		}
+		if agent.Active {
+			active++
+		}
+		addScalars(total, agent.Total)
+		addScalars(used, agent.Used)
+	}
+	n := snapshot.Agents.Len()
+	emit("master/slaves_connected", float64(connected))
+	emit("master/slaves_disconnected", float64(n-connected))
+	emit("master/slaves_active", float64(active))
+	emit("master/slaves_inactive", float64(n-active))
+	emit("master/slaves_unreachable", float64(snapshot.UnreachableAgents.Len()))
+	for _, name := range []string{"cpus", "mem", "disk", "gpus"} {
+		for _, kind := range []string{"", "_revocable"} {
+			t, u := total[name+kind], used[name+kind]
+			percent := 0.0
+			if t > 0 {
+				percent = u / t
+			}
+			emit("master/"+name+kind+"_total", t)
+			emit("master/"+name+kind+"_used", u)
+			emit("master/"+name+kind+"_percent", percent)
+		}
+		emit("allocator/mesos/resources/"+name+"/total", total[name])
+	}
+}
+
+func addScalars(sum map[string]float64, list []*mesos.Resource) {
+	for _, r := range list {
+		if r.GetType() != mesos.Value_SCALAR {
+			continue
+		}
+		name := r.GetName()
+		if r.Revocable != nil {
+			name += "_revocable"
+		}
+		sum[name] += r.GetScalar().GetValue()
+	}
+}
+
+func taskFigures(snapshot *core.Snapshot, emit func(string, float64)) {
+	var connected, active int
+	states := map[mesos.TaskState]int{}
+	for f := range snapshot.Frameworks.All() {
+		if f.Connected {
+			connected++
+		}
+		if f.Active {
+			active++
+		}
+		for task := range f.Tasks.All() {
+			states[task.State]++
+		}
+		states[mesos.TaskState_TASK_UNREACHABLE] += f.UnreachableTasks.Len()
+	}
+	n := snapshot.Frameworks.Len()
+	emit("master/frameworks_connected", float64(connected))
+	emit("master/frameworks_disconnected", float64(n-connected))
+	emit("master/frameworks_active", float64(active))
+	emit("master/frameworks_inactive", float64(n-active))
+	for number, name := range mesos.TaskState_name {
+		state := mesos.TaskState(number)
+		key := "master/tasks_" + strings.ToLower(strings.TrimPrefix(name, "TASK_"))
+		switch state {
+		case mesos.TaskState_TASK_STAGING, mesos.TaskState_TASK_STARTING, mesos.TaskState_TASK_RUNNING,
+			mesos.TaskState_TASK_KILLING, mesos.TaskState_TASK_UNREACHABLE:
+			emit(key, float64(states[state]))
+		case mesos.TaskState_TASK_UNKNOWN:
+		default:
+			emit(key, float64(snapshot.Counters.Terminal[number]))
+		}
+	}
+}
+
+func counterFigures(c *core.Counters, emit func(string, float64)) {
+	for kind, name := range callMetrics {
+		emit("master/messages_"+name, float64(c.Calls[kind]))
+	}
+	for name, value := range map[string]uint64{
+		"slave_registrations": c.AgentRegistrations, "slave_reregistrations": c.AgentReregistrations,
+		"slave_removals": c.AgentRemovals, "slave_unreachable_completed": c.AgentsUnreachable,
+		"slave_unreachable_scheduled": c.AgentsUnreachable, "recovery_slave_removals": c.RecoveryRemovals,
+		"valid_status_updates": c.ValidStatusUpdates, "invalid_status_updates": c.InvalidStatusUpdates,
+		"messages_status_update":                 c.ValidStatusUpdates + c.InvalidStatusUpdates,
+		"valid_status_update_acknowledgements":   c.ValidAcknowledgements,
+		"invalid_status_update_acknowledgements": c.InvalidAcknowledgements,
+		"valid_framework_to_executor_messages":   c.ValidMessagesToExecutor,
+		"invalid_framework_to_executor_messages": c.InvalidMessagesToExecutor,
+		"valid_executor_to_framework_messages":   c.ValidMessagesToFramework,
+		"invalid_executor_to_framework_messages": c.InvalidMessagesToFramework,
+		"messages_executor_to_framework":         c.ValidMessagesToFramework + c.InvalidMessagesToFramework,
+		"messages_exited_executor":               c.ExitedExecutors,
+		"messages_register_slave":                c.AgentRegistrations,
+		"messages_reregister_slave":              c.AgentReregistrations,
+		"dropped_messages":                       c.DroppedMessages,
+	} {
+		emit("master/"+name, float64(value))
+	}
+	for end, n := range c.Reasons {
+		key := "master/" + strings.ToLower(end.State.String()) + "/" + strings.ToLower(end.Source.String())
+		if end.Reason >= 0 {
+			key += "/" + strings.ToLower(end.Reason.String())
+		}
+		emit(key, float64(n))
+	}
+}
+
+func systemFigures(emit func(string, float64)) {
+	emit("system/cpus_total", float64(runtime.NumCPU()))
+	if text, err := os.ReadFile("/proc/loadavg"); err == nil {
+		fields := strings.Fields(string(text))
+		for i, name := range []string{"system/load_1min", "system/load_5min", "system/load_15min"} {
+			if i < len(fields) {
+				value, _ := strconv.ParseFloat(fields[i], 64)
+				emit(name, value)
+			}
+		}
+	}
+	text, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return
+	}
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		if len(fields) < 2 {
+			continue
+		}
+		kib, _ := strconv.ParseFloat(fields[1], 64)
+		switch fields[0] {
+		case "MemTotal:":
+			emit("system/mem_total_bytes", kib*1024)
+		case "MemFree:":
+			emit("system/mem_free_bytes", kib*1024)
+		}
+	}
+}

@@ -1,0 +1,229 @@
+package master
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"agora.dev/agora/internal/loop"
+	"agora.dev/agora/internal/metrics"
+	"agora.dev/agora/master/agentlink"
+	"agora.dev/agora/master/allocator"
+	"agora.dev/agora/master/core"
+	"agora.dev/agora/master/httpapi"
+)
+
+// Bounds of the core's queue: whoever posts waits when it is full.
+const (
+	coreQueue = 8192
+	coreBatch = 512
+)
+
+// publishGap is the shortest time between two snapshots; a query waits for the next one when
+// there is something newer than the last.
+const publishGap = 2 * time.Millisecond
+
+// coreMachine binds the core to its outputs.
+type coreMachine struct {
+	core      *core.Core
+	loop      *loop.Loop[core.Event]
+	log       *slog.Logger
+	fail      context.CancelCauseFunc
+	api       *httpapi.Server
+	links     *agentlink.Server
+	allocator *allocatorMachine
+	registrar *registrar
+
+	commands  []core.AllocatorEvent
+	lastWake  time.Time
+	published time.Time
+	newest    atomic.Pointer[publication]
+	stale     atomic.Bool
+
+	mu     sync.Mutex
+	offers []core.AllocatorOffer
+}
+
+// publication is a snapshot, and next is closed when there is a newer one.
+type publication struct {
+	snapshot *core.Snapshot
+	next     chan struct{}
+}
+
+func newCoreMachine(c *core.Core, log *slog.Logger) *coreMachine {
+	m := &coreMachine{core: c, loop: loop.New[core.Event](coreQueue, coreBatch), log: log}
+	m.newest.Store(&publication{snapshot: c.Snapshot(), next: make(chan struct{})})
+	return m
+}
+
+func (m *coreMachine) post(ctx context.Context, event core.Event) error {
+	return m.loop.Post(ctx, event)
+}
+
+// maxStale bounds how long a query waits for a snapshot that is due.
+const maxStale = 50 * time.Millisecond
+
+// snapshot is the newest state: what was answered before is in it.
+func (m *coreMachine) snapshot() *core.Snapshot {
+	p := m.newest.Load()
+	if !m.stale.Load() {
+		return m.newest.Load().snapshot
+	}
+	timeout := time.NewTimer(maxStale)
+	defer timeout.Stop()
+	select {
+	case <-p.next:
+	case <-timeout.C:
+	}
+	return m.newest.Load().snapshot
+}
+
+// canceled makes a Post that does not wait.
+var canceled = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
+// offer hands offers of the allocator over without ever waiting for the core: if the queue is
+// full, a step is about to come that finds them.
+func (m *coreMachine) offer(offers []core.AllocatorOffer) {
+	m.mu.Lock()
+	m.offers = append(m.offers, offers...)
+	m.mu.Unlock()
+	m.loop.Post(canceled, core.Tick{})
+}
+
+func (m *coreMachine) takeOffers() []core.AllocatorOffer {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	offers := m.offers
+	m.offers = nil
+	return offers
+}
+
+// Step implements loop.Machine.
+func (m *coreMachine) Step(now time.Time, batch []core.Event) time.Time {
+	m.stale.Store(true)
+	for _, event := range batch {
+		m.step(now, event)
+	}
+	if offers := m.takeOffers(); len(offers) > 0 {
+		m.step(now, core.Offered{Offers: offers})
+	}
+	return m.finish(now)
+}
+
+// Tick implements loop.Machine.
+func (m *coreMachine) Tick(now time.Time) time.Time {
+	if m.lastWake.IsZero() || now.Before(m.lastWake) {
+		return m.finish(now)
+	}
+	return m.Step(now, []core.Event{core.Tick{}})
+}
+
+// finish sends what the batch collected, and publishes.
+func (m *coreMachine) finish(now time.Time) time.Time {
+	if len(m.commands) > 0 {
+		m.allocator.post(m.commands)
+		m.commands = nil
+	}
+	if !m.stale.Load() {
+		return m.lastWake
+	}
+	if due := m.published.Add(publishGap); now.Before(due) {
+		if m.lastWake.IsZero() || due.Before(m.lastWake) {
+			return due
+		}
+		return m.lastWake
+	}
+	m.published = now
+	snapshot := m.core.Snapshot()
+	old := m.newest.Swap(&publication{snapshot: snapshot, next: make(chan struct{})})
+	m.stale.Store(false)
+	close(old.next)
+	m.api.Published(snapshot)
+	return m.lastWake
+}
+
+func (m *coreMachine) step(now time.Time, event core.Event) {
+	ready := m.core.Step(now, event)
+	m.lastWake = ready.Wake
+	if len(ready.Persist) > 0 {
+		m.registrar.put(ready.Persist)
+	}
+	for _, message := range ready.Send {
+		m.send(message)
+	}
+	for _, note := range ready.Notes {
+		m.log.Log(context.Background(), slog.Level(note.Level), note.Text, note.Attrs...)
+		if note.StepDown {
+			m.fail(fmt.Errorf("%s: %w", note.Text, ErrLostLeadership))
+		}
+	}
+}
+
+func (m *coreMachine) send(message core.Message) {
+	switch message := message.(type) {
+	case core.ToAgent:
+		m.links.Send(message.Link, message.Message)
+	case core.CloseLink:
+		m.links.CloseLink(message.Link)
+	case core.ToAllocator:
+		m.commands = append(m.commands, message.Event)
+	default:
+		if !m.api.Deliver(message) {
+			panic(fmt.Sprintf("master: the core sends a %T, which nobody delivers", message))
+		}
+	}
+}
+
+// allocatorQueue bounds the batches of commands that wait; the core waits when it is full. The
+// allocator never waits for the core.
+const allocatorQueue = 1024
+
+// allocatorMachine binds the allocator to its outputs.
+type allocatorMachine struct {
+	allocator *allocator.Allocator
+	loop      *loop.Loop[[]core.AllocatorEvent]
+	offer     func([]core.AllocatorOffer)
+	runs      *metrics.Counter
+	duration  *metrics.Timer
+}
+
+func newAllocatorMachine(a *allocator.Allocator, offer func([]core.AllocatorOffer), r *metrics.Registry) *allocatorMachine {
+	return &allocatorMachine{
+		allocator: a, offer: offer, loop: loop.New[[]core.AllocatorEvent](allocatorQueue, 64),
+		runs:     r.Counter("allocator/mesos/allocation_runs"),
+		duration: r.Timer("allocator/mesos/allocation_run_ms"),
+	}
+}
+
+func (m *allocatorMachine) post(commands []core.AllocatorEvent) {
+	m.loop.Post(context.Background(), commands)
+}
+
+// Step implements loop.Machine.
+func (m *allocatorMachine) Step(now time.Time, batch [][]core.AllocatorEvent) time.Time {
+	commands := batch[0]
+	for _, more := range batch[1:] {
+		commands = append(commands, more...)
+	}
+	return m.run(now, commands)
+}
+
+// Tick implements loop.Machine.
+func (m *allocatorMachine) Tick(now time.Time) time.Time { return m.run(now, nil) }
+
+func (m *allocatorMachine) run(now time.Time, commands []core.AllocatorEvent) time.Time {
+	ready := m.allocator.Step(now, commands)
+	m.runs.Add(1)
+	m.duration.Observe(time.Since(now))
+	if len(ready.Offers) > 0 {
+		m.offer(ready.Offers)
+	}
+	return ready.Wake
+}
