@@ -1,0 +1,315 @@
+// Package agent runs containers on one machine for a master: it is the wiring of the
+// core with the disk, the link, the executors' API and the containerizer.
+//
+// It promises that when its process dies, its containers run on and the next agent on
+// the same work directory has them, with their exit statuses. It refuses to share a work
+// directory with another agent.
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"agora.dev/agora/agent/checkpoint"
+	"agora.dev/agora/agent/containerizer"
+	"agora.dev/agora/agent/core"
+	"agora.dev/agora/agent/httpapi"
+	"agora.dev/agora/internal/loop"
+	"agora.dev/agora/internal/vfs"
+)
+
+// Deps are what an agent is given.
+type Deps struct {
+	Containerizer containerizer.Containerizer
+	// Dialer reaches the leading master; nil: --master.
+	Dialer Dialer
+	// Listener serves the API; nil: --ip and --port.
+	Listener net.Listener
+	Log      *slog.Logger // nil: none
+}
+
+// Agent is one agent. Make one with New.
+type Agent struct {
+	config    Config
+	deps      Deps
+	paths     checkpoint.Paths
+	lock      *os.File
+	listener  net.Listener
+	core      *core.Core
+	store     *checkpoint.Store
+	ballast   *checkpoint.Ballast
+	broker    *httpapi.Broker
+	tokens    *httpapi.Tokens
+	loop      *loop.Loop[posted]
+	agentID   atomic.Pointer[string]
+	started   time.Time
+	exit      chan error
+	exitOnce  sync.Once
+	recovered *core.State
+}
+
+// Sizes of the loop: how many events may wait, how many are handled at once.
+const (
+	queueSize = 8192
+	batchSize = 256
+)
+
+// New makes an agent: it claims the work directory, listens and reads the checkpoint.
+// Close it if Run is never called.
+func New(config Config, deps Deps) (*Agent, error) {
+	if err := config.Check(); err != nil {
+		return nil, err
+	}
+	if deps.Log == nil {
+		deps.Log = slog.New(slog.DiscardHandler)
+	}
+	a := &Agent{
+		config: config, deps: deps, paths: checkpoint.Paths{Work: config.WorkDir}, broker: httpapi.NewBroker(),
+		loop: loop.New[posted](queueSize, batchSize), started: time.Now(), exit: make(chan error, 1),
+	}
+	if err := a.prepare(); err != nil {
+		a.Close()
+		return nil, err
+	}
+	return a, nil
+}
+
+func (a *Agent) prepare() (err error) {
+	if a.deps.Containerizer == nil {
+		return errors.New("agent: no containerizer")
+	}
+	if a.deps.Dialer == nil {
+		if a.deps.Dialer, err = DialMasters(a.config.Master); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(a.config.WorkDir, 0o755); err != nil {
+		return fmt.Errorf("make --work_dir: %w", err)
+	}
+	if a.lock, err = lockFile(a.paths.Lock()); err != nil {
+		return err
+	}
+	if err := a.listen(); err != nil {
+		return err
+	}
+	if a.config.AuthenticateHTTPExecutors {
+		if a.tokens, err = httpapi.LoadTokens(a.paths.Secret()); err != nil {
+			return err
+		}
+	}
+	boot, err := bootID()
+	if err != nil {
+		return fmt.Errorf("read the boot id: %w", err)
+	}
+	a.store = checkpoint.New(vfs.OS{}, a.paths)
+	a.ballast = checkpoint.NewBallast(a.paths)
+	state, warnings, err := a.store.Recover(checkpoint.Options{
+		Strict: a.config.Strict, BootID: boot, Forget: a.config.Recover == "cleanup",
+	})
+	if err != nil {
+		return err
+	}
+	for _, warning := range warnings {
+		a.deps.Log.Warn("checkpoint", "problem", warning)
+	}
+	a.recovered = state
+	cfg, err := a.coreConfig()
+	if err != nil {
+		return err
+	}
+	a.core = core.New(cfg)
+	return nil
+}
+
+// lockFile keeps a second agent out of the work directory.
+func lockFile(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("work directory %s is in use by another agent", filepath.Dir(path))
+	}
+	return f, nil
+}
+
+func (a *Agent) listen() (err error) {
+	if a.listener = a.deps.Listener; a.listener == nil {
+		if a.listener, err = net.Listen("tcp", a.config.address()); err != nil {
+			if errors.Is(err, unix.EADDRINUSE) {
+				return fmt.Errorf("port %d of %s is in use: choose another with --port", a.config.Port, a.config.IP)
+			}
+			return fmt.Errorf("listen: %w", err)
+		}
+	}
+	if tcp, ok := a.listener.Addr().(*net.TCPAddr); ok {
+		a.config.Port = tcp.Port
+	}
+	return nil
+}
+
+// Address is where the API is served, "ip:port".
+func (a *Agent) Address() string { return a.config.address() }
+
+// Close gives back what New took. Run does it by itself.
+func (a *Agent) Close() {
+	if a.listener != nil {
+		a.listener.Close()
+	}
+	if a.lock != nil {
+		a.lock.Close()
+	}
+}
+
+// Run is the agent until ctx ends, which leaves containers to the next agent, or until
+// it has to stop.
+func (a *Agent) Run(ctx context.Context) error {
+	defer a.Close()
+	runCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	found, err := a.deps.Containerizer.Recover(ctx, a.recovered.Known())
+	if err != nil {
+		return fmt.Errorf("recover containers: %w", err)
+	}
+	post := func(e core.Event) { a.loop.Post(runCtx, posted{event: e}) }
+	maker := &sandboxMaker{paths: a.paths, agent: func() string { return *a.agentID.Load() }}
+	works := newContainers(runCtx, a.deps.Containerizer, a.deps.Log)
+	works.prepare, works.post = maker.prepare, post
+	garbage := &collector{delay: a.config.GCDelay, log: a.deps.Log, atOnce: make(chan struct{}, 1)}
+	garbage.find(a.config.WorkDir, a.sandboxes())
+	uplink := &linker{dialer: a.deps.Dialer, post: post, ctx: runCtx}
+	m := &machine{
+		core: a.core, write: a.write, link: uplink, executors: a.broker, containers: works,
+		sandboxes: garbage, log: a.deps.Log, exit: a.leave,
+	}
+	if a.recovered.Agent != nil {
+		id := a.recovered.Agent.GetId().GetValue()
+		a.agentID.Store(&id)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() { a.loop.Run(runCtx, m) })
+	wg.Go(func() { garbage.run(runCtx) })
+	post(core.Recovered{State: a.recovered, Containers: found})
+	for _, c := range found {
+		works.watch(c.ID) // the core hears of an ended root like of any other
+	}
+	server := a.server()
+	wg.Go(func() { server.Serve(a.listener) })
+	a.deps.Log.Info("agent started", "address", a.Address(), "work_dir", a.config.WorkDir)
+	select {
+	case <-ctx.Done():
+	case err = <-a.exit:
+		uplink.drain()
+	}
+	a.broker.CloseAll()
+	server.Close()
+	cancel()
+	wg.Wait()
+	uplink.wg.Wait()
+	works.wg.Wait()
+	return err
+}
+
+// sandboxes are those of the runs that were recovered.
+func (a *Agent) sandboxes() map[string]bool {
+	out := map[string]bool{}
+	for _, f := range a.recovered.Frameworks {
+		for _, e := range f.Executors {
+			out[a.paths.Sandbox(a.recovered.Agent.GetId().GetValue(), e.Run, e.Run.Container)] = true
+		}
+	}
+	return out
+}
+
+// Shutdown kills all tasks, tells the master goodbye and ends Run.
+func (a *Agent) Shutdown(ctx context.Context) error {
+	return a.Post(ctx, core.ShutDown{Tasks: true})
+}
+
+func (a *Agent) leave(err error) {
+	a.exitOnce.Do(func() { a.exit <- err })
+}
+
+func (a *Agent) write(w core.Write) error {
+	if admitted, ok := w.(core.WriteAgent); ok && admitted.Info != nil {
+		id := admitted.Info.GetId().GetValue()
+		a.agentID.Store(&id)
+	}
+	return a.ballast.Retry(func() error { return a.store.Apply(w) })
+}
+
+// Post hands an event to the core.
+func (a *Agent) Post(ctx context.Context, event core.Event) error {
+	return a.loop.Post(ctx, posted{event: event})
+}
+
+// Snapshot shows the present.
+func (a *Agent) Snapshot(ctx context.Context) (*core.Snapshot, error) {
+	out := make(chan *core.Snapshot, 1)
+	if err := a.loop.Post(ctx, posted{inspect: func(c *core.Core) { out <- c.Snapshot() }}); err != nil {
+		return nil, err
+	}
+	select {
+	case s := <-out:
+		return s, nil
+	case <-a.loop.Done():
+		return nil, loop.ErrStopped
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (a *Agent) server() *http.Server {
+	handler := httpapi.New(httpapi.Config{
+		Backend: a, Broker: a.broker, Containers: a.deps.Containerizer, Tokens: a.tokens, Version: a.config.Version,
+		Endpoint: a.Address(), Flags: a.config.shown(), LogFile: a.config.LogFile, Started: a.started,
+		SessionDir: filepath.Join(a.paths.Runtime(), "sessions"), Log: a.deps.Log,
+		Basic: a.config.basic, Heartbeat: a.config.HTTPHeartbeatInterval,
+	})
+	return &http.Server{
+		Handler: handler, ReadHeaderTimeout: 30 * time.Second, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(a.deps.Log.Handler(), slog.LevelDebug),
+	}
+}
+
+func (c *Config) shown() map[string]string {
+	if c.Shown != nil {
+		return c.Shown
+	}
+	return map[string]string{"work_dir": c.WorkDir, "master": c.Master, "launcher": c.Launcher}
+}
+
+// readCredentials reads Mesos's file of principals and secrets.
+func readCredentials(path string) (map[string]string, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read --http_credentials: %w", err)
+	}
+	var file struct {
+		Credentials []struct{ Principal, Secret string }
+	}
+	if err := json.Unmarshal(data, &file); err != nil {
+		return nil, fmt.Errorf("read --http_credentials %s: %w", path, err)
+	}
+	out := map[string]string{}
+	for _, c := range file.Credentials {
+		out[c.Principal] = c.Secret
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("read --http_credentials %s: no credential in it", path)
+	}
+	return out, nil
+}

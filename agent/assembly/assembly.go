@@ -1,0 +1,141 @@
+// Package assembly puts an agent's containerizer together: image store, fetcher, launcher
+// and the Linux containerizer above them.
+//
+// It is wiring, and the one place that names these implementations. It promises that Close
+// leaves containers running for the next agent, and that Stop does not. It refuses to
+// decide anything.
+package assembly
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path"
+	"path/filepath"
+	"time"
+
+	mesos "agora.dev/agora/api/mesos/v1"
+
+	"agora.dev/agora/agent"
+	"agora.dev/agora/agent/containerizer"
+	"agora.dev/agora/agent/containerizer/linux"
+	"agora.dev/agora/agent/fetcher"
+	"agora.dev/agora/agent/images"
+	"agora.dev/agora/agent/isolators/cgroups"
+	"agora.dev/agora/agent/launcher"
+)
+
+// Stack is a containerizer with what it stands on.
+type Stack struct {
+	Containerizer containerizer.Containerizer
+	launcher      *held
+	cgroups       string
+	missing       []string
+}
+
+// New makes the containerizer that an agent's options ask for.
+func New(ctx context.Context, config agent.Config, log *slog.Logger) (*Stack, error) {
+	store := config.ImageStore
+	if store == "" {
+		store = filepath.Join(config.WorkDir, "images")
+	}
+	images, err := images.Open(store, images.Config{})
+	if err != nil {
+		return nil, err
+	}
+	fetch, err := fetcher.New(fetcher.Config{CacheDir: filepath.Join(config.WorkDir, "fetch")})
+	if err != nil {
+		return nil, err
+	}
+	held, err := open(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	group := "/agora/" + name(config.WorkDir)
+	c, err := linux.New(linux.Config{Launcher: held.launcher, Images: provisioner{images}, Fetcher: fetch,
+		Dir: filepath.Join(runtimeDir(config), "containerizer"), Cgroups: group, Log: log})
+	if err != nil {
+		return nil, errors.Join(err, held.stop(ctx), held.close())
+	}
+	return &Stack{Containerizer: c, launcher: held, cgroups: group, missing: missing()}, nil
+}
+
+// Close lets go of the launcher. Containers run on.
+func (s *Stack) Close() error { return s.launcher.close() }
+
+// stopTimeout bounds how long Stop waits for one container to be gone.
+const stopTimeout = 10 * time.Second
+
+// Stop destroys what is left of the agent's containers, and ends the launcher: nothing
+// of them stays, cgroups included.
+func (s *Stack) Stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	left, err := s.launcher.launcher.List(ctx)
+	for _, c := range left {
+		for _, end := range []func(context.Context, string) error{s.launcher.launcher.Destroy, s.launcher.launcher.Remove} {
+			// The agent may be removing it at the same time.
+			if left := end(ctx, c.ID); !errors.Is(left, launcher.ErrUnknownContainer) {
+				err = errors.Join(err, left)
+			}
+		}
+	}
+	err = errors.Join(err, s.launcher.stop(ctx))
+	hierarchy, found := cgroups.Detect()
+	if found == nil {
+		for _, path := range []string{s.cgroups, path.Dir(s.cgroups)} {
+			// Busy only when another agent of this machine is at work below it.
+			if _, removed := hierarchy.At(path).Remove(); path == s.cgroups {
+				err = errors.Join(err, removed)
+			}
+		}
+	}
+	return err
+}
+
+// Abandon is for an agent that did not start: it lets go of the launcher, and ends it when
+// it has no containers.
+func (s *Stack) Abandon() error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	left, err := s.launcher.launcher.List(ctx)
+	if err == nil && len(left) == 0 {
+		err = s.Stop()
+	}
+	return errors.Join(err, s.Close())
+}
+
+// Missing lists what containers do not have on this machine; empty when they have all.
+func (s *Stack) Missing() []string { return s.missing }
+
+// runtimeDir is for what need not survive a reboot.
+func runtimeDir(config agent.Config) string {
+	if config.RuntimeDir != "" {
+		return config.RuntimeDir
+	}
+	return filepath.Join(config.WorkDir, "runtime")
+}
+
+// name is a short name for a work directory: agents of one machine keep their cgroups apart.
+func name(workDir string) string {
+	sum := sha256.Sum256([]byte(workDir))
+	return hex.EncodeToString(sum[:4])
+}
+
+// provisioner reads an image of the API for the store.
+type provisioner struct{ store *images.Store }
+
+// Provision makes the layers of an image present.
+func (p provisioner) Provision(ctx context.Context, image *mesos.Image) (linux.RootFS, error) {
+	if image.GetType() != mesos.Image_DOCKER {
+		return linux.RootFS{}, fmt.Errorf("image type %s is not supported: use type DOCKER, which also pulls OCI images", image.GetType())
+	}
+	if image.GetDocker().GetConfig() != nil {
+		return linux.RootFS{}, fmt.Errorf("image %s: credentials as a secret of the image are not supported", image.GetDocker().GetName())
+	}
+	root, err := p.store.Provision(ctx, image.GetDocker().GetName(), images.Credentials{}, image.GetCached())
+	return linux.RootFS(root), err
+}

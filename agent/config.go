@@ -1,0 +1,159 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"agora.dev/agora/internal/flags"
+)
+
+// Config are the options of an agent, under the names of Mesos.
+type Config struct {
+	Master     string
+	IP         string
+	Port       int
+	Hostname   string
+	WorkDir    string
+	RuntimeDir string
+	Resources  string
+	Attributes string
+
+	Launcher   string
+	OCIRuntime string
+	Isolation  string
+	ImageStore string
+
+	Recover string
+	Strict  bool
+
+	ExecutorRegistrationTimeout   time.Duration
+	ExecutorReregistrationTimeout time.Duration
+	ExecutorShutdownGracePeriod   time.Duration
+	RecoveryTimeout               time.Duration
+	RegistrationBackoffFactor     time.Duration
+	GCDelay                       time.Duration
+	HTTPHeartbeatInterval         time.Duration
+
+	ExecutorEnvironmentVariables string
+	AuthenticateHTTPExecutors    bool
+	HTTPCredentials              string
+	SwitchUser                   bool
+	SandboxDirectory             string
+	MaxCompletedExecutors        int
+	DefaultRole                  string
+	LogFile                      string
+	Insecure                     bool
+	Version                      string
+	// Shown are the options as /flags lists them.
+	Shown map[string]string
+
+	basic map[string]string
+}
+
+// Default are the options that a Mesos agent has when none is given.
+func Default() Config {
+	return Config{
+		Port: 5051, IP: "127.0.0.1", Launcher: "native", Recover: "reconnect", Strict: true,
+		ExecutorRegistrationTimeout: time.Minute, ExecutorReregistrationTimeout: 2 * time.Second,
+		ExecutorShutdownGracePeriod: 5 * time.Second, RecoveryTimeout: 15 * time.Minute,
+		RegistrationBackoffFactor: time.Second, GCDelay: 7 * 24 * time.Hour, HTTPHeartbeatInterval: 30 * time.Second,
+		AuthenticateHTTPExecutors: true, SwitchUser: os.Geteuid() == 0, SandboxDirectory: "/mnt/mesos/sandbox",
+		MaxCompletedExecutors: 150, DefaultRole: "*", Version: "1.11.0",
+	}
+}
+
+// Flags binds the options to flags with Mesos's names.
+func (c *Config) Flags(set *flags.Set) {
+	set.String(&c.Master, "master", "HOST:PORT of a master; several are separated by commas")
+	set.String(&c.IP, "ip", "address to listen on")
+	set.Int(&c.Port, "port", "port to listen on")
+	set.String(&c.Hostname, "hostname", "name of this agent; default: the machine's")
+	set.Path(&c.WorkDir, "work_dir", "directory of everything that the agent keeps")
+	set.Path(&c.RuntimeDir, "runtime_dir", "directory of what need not survive a reboot; default: runtime in the work directory")
+	set.String(&c.Resources, "resources", "resources to offer, as cpus:2;mem:1024 or JSON; what is not named is detected")
+	set.String(&c.Attributes, "attributes", "attributes, as rack:r1;zone:z1")
+	set.String(&c.Launcher, "launcher", "native, or oci for an installed runtime (linux and posix mean native)")
+	set.String(&c.OCIRuntime, "oci_runtime", "the runtime of --launcher=oci: runc, crun, or a path")
+	set.String(&c.Isolation, "isolation", "accepted for compatibility; all isolators are always on")
+	set.Path(&c.ImageStore, "docker_store_dir", "directory of the image store")
+	set.String(&c.Recover, "recover", "reconnect, or cleanup to end everything that an earlier agent left")
+	set.Bool(&c.Strict, "strict", "refuse to start when a checkpoint cannot be read")
+	set.Duration(&c.ExecutorRegistrationTimeout, "executor_registration_timeout", "time for an executor to subscribe")
+	set.Duration(&c.ExecutorReregistrationTimeout, "executor_reregistration_timeout", "time for an executor to return to a restarted agent")
+	set.Duration(&c.ExecutorShutdownGracePeriod, "executor_shutdown_grace_period", "time for an executor to shut down")
+	set.Duration(&c.RecoveryTimeout, "recovery_timeout", "time for which containers wait for a new agent")
+	set.Duration(&c.RegistrationBackoffFactor, "registration_backoff_factor", "first delay between attempts to register")
+	set.Duration(&c.GCDelay, "gc_delay", "time for which sandboxes are kept")
+	set.Duration(&c.HTTPHeartbeatInterval, "http_heartbeat_interval", "time between heartbeats of streaming calls")
+	set.String(&c.ExecutorEnvironmentVariables, "executor_environment_variables", "JSON object of variables for every executor")
+	set.Bool(&c.AuthenticateHTTPExecutors, "authenticate_http_executors", "executors need their credential")
+	set.Path(&c.HTTPCredentials, "http_credentials", "JSON file of principals and secrets for operators")
+	set.Bool(&c.SwitchUser, "switch_user", "run tasks as their framework's user")
+	set.String(&c.SandboxDirectory, "sandbox_directory", "where containers with an image see their sandbox")
+	set.Int(&c.MaxCompletedExecutors, "max_completed_executors_per_framework", "how many ended executors are listed")
+	set.String(&c.DefaultRole, "default_role", "role of resources that name none")
+	set.Bool(&c.Insecure, "insecure", "listen on other addresses than loopback without authentication")
+}
+
+// Check completes and verifies the options. It may be called again.
+func (c *Config) Check() error {
+	switch c.Launcher {
+	case "", "linux", "posix":
+		c.Launcher = "native"
+	case "native", "oci":
+	default:
+		return fmt.Errorf("--launcher=%s is unknown: use native or oci", c.Launcher)
+	}
+	if c.Recover != "reconnect" && c.Recover != "cleanup" {
+		return fmt.Errorf("--recover=%s is unknown: use reconnect or cleanup", c.Recover)
+	}
+	if c.WorkDir == "" {
+		return errors.New("--work_dir is missing: name a directory that survives a reboot")
+	}
+	work, err := filepath.Abs(c.WorkDir)
+	if err != nil {
+		return err
+	}
+	c.WorkDir = work
+	if c.Port < 0 || c.Port > 65535 {
+		return fmt.Errorf("--port=%d is not a port", c.Port)
+	}
+	ip := net.ParseIP(c.IP)
+	if ip == nil {
+		return fmt.Errorf("--ip=%s is not an address", c.IP)
+	}
+	if !ip.IsLoopback() && c.HTTPCredentials == "" && !c.Insecure {
+		return fmt.Errorf("refusing to listen on %s without authentication: give --http_credentials=FILE, or --insecure", c.IP)
+	}
+	if c.Hostname == "" {
+		if c.Hostname, err = os.Hostname(); err != nil {
+			return fmt.Errorf("find the name of this machine: %w", err)
+		}
+	}
+	return c.checkIsolation()
+}
+
+// isolators are the values of --isolation that Mesos knows.
+var isolators = []string{
+	"cgroups", "posix", "disk", "filesystem", "docker", "appc", "volume", "gpu", "linux", "namespaces", "network",
+	"environment_secret", "windows", "native", "process",
+}
+
+func (c *Config) checkIsolation() error {
+	for part := range strings.SplitSeq(c.Isolation, ",") {
+		group, _, _ := strings.Cut(strings.TrimSpace(part), "/")
+		if group != "" && !slices.Contains(isolators, group) {
+			return fmt.Errorf("--isolation: %q is unknown", part)
+		}
+	}
+	return nil
+}
+
+func (c *Config) address() string { return net.JoinHostPort(c.IP, strconv.Itoa(c.Port)) }

@@ -1,0 +1,257 @@
+package linux
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+
+	"agora.dev/agora/agent/containerizer"
+	"agora.dev/agora/agent/isolators/cgroups"
+	"agora.dev/agora/agent/launcher"
+	mesos "agora.dev/agora/api/mesos/v1"
+)
+
+// Config is what the containerizer is made of.
+type Config struct {
+	Launcher launcher.Launcher
+	// Images and Fetcher may be nil: containers with an image, or with URIs, are
+	// then refused.
+	Images  Provisioner
+	Fetcher Fetcher
+	// Dir holds what containers need beside their sandboxes: upper layers, records.
+	Dir string
+	// Cgroups is the path below which containers have their groups; empty means
+	// "/agora".
+	Cgroups string
+	// EnforceCPU caps a container at its cpu request when it has no limit
+	// (Mesos --cgroups_enable_cfs).
+	EnforceCPU bool
+	// AllowNewPrivileges lets set-user-id programs work in containers.
+	AllowNewPrivileges bool
+	// SeccompProfile is a file in Docker's format; empty means the built-in profile,
+	// "unconfined" none.
+	SeccompProfile string
+	Log            *slog.Logger
+}
+
+// Containerizer implements containerizer.Containerizer.
+type Containerizer struct {
+	config    Config
+	log       *slog.Logger
+	hierarchy cgroups.Hierarchy
+
+	mu    sync.Mutex
+	lives *containerizer.Lives
+	boxes map[containerizer.ID]*box
+}
+
+// box is what is kept of a container.
+type box struct {
+	state
+	id     containerizer.ID
+	cancel context.CancelCauseFunc // ends its launch
+	ready  chan struct{}           // closed when its launch has ended, well or not
+	ended  chan struct{}
+	result containerizer.Termination // set before ended is closed
+	pid    int
+}
+
+var errDestroyed = errors.New("container was destroyed during its launch")
+
+// New makes a containerizer. Recover must be called before anything else.
+func New(config Config) (*Containerizer, error) {
+	if config.Cgroups == "" {
+		config.Cgroups = "/agora"
+	}
+	if config.Log == nil {
+		config.Log = slog.Default()
+	}
+	if err := os.MkdirAll(filepath.Join(config.Dir, "containers"), 0o711); err != nil {
+		return nil, fmt.Errorf("containerizer: %w", err)
+	}
+	hierarchy, err := cgroups.Detect()
+	if err != nil {
+		return nil, err
+	}
+	return &Containerizer{config: config, log: config.Log, hierarchy: hierarchy,
+		lives: containerizer.NewLives(), boxes: map[containerizer.ID]*box{}}, nil
+}
+
+// Launch implements containerizer.Containerizer.
+func (c *Containerizer) Launch(ctx context.Context, spec containerizer.Spec) (int, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	b, err := c.begin(spec, cancel)
+	if err != nil {
+		return 0, err
+	}
+	pid, err := c.launch(ctx, b, spec)
+	if err == nil {
+		err = c.advance(b.id, containerizer.Running)
+	}
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		c.abandon(b)
+		return 0, err
+	}
+	b.pid = pid
+	close(b.ready)
+	go c.await(b)
+	return pid, nil
+}
+
+func (c *Containerizer) begin(spec containerizer.Spec, cancel context.CancelCauseFunc) (*box, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.lives.Begin(spec.ID, false); err != nil {
+		return nil, err
+	}
+	b := newBox(spec.ID)
+	b.cancel = cancel
+	c.boxes[spec.ID] = b
+	return b, nil
+}
+
+func newBox(id containerizer.ID) *box {
+	return &box{id: id, ready: make(chan struct{}), ended: make(chan struct{})}
+}
+
+func (c *Containerizer) advance(id containerizer.ID, to containerizer.State) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lives.Advance(id, to)
+}
+
+// abandon undoes a launch that failed.
+func (c *Containerizer) abandon(b *box) {
+	ctx, cancel := context.WithTimeout(context.Background(), containerizer.LaunchTimeout)
+	defer cancel()
+	if err := c.config.Launcher.Destroy(ctx, string(b.id)); err == nil {
+		_ = c.config.Launcher.Remove(ctx, string(b.id))
+	}
+	os.RemoveAll(c.dir(b.id))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lives.End(b.id)
+	c.lives.Forget(b.id)
+	delete(c.boxes, b.id)
+	close(b.ready)
+	close(b.ended)
+}
+
+func (c *Containerizer) launch(ctx context.Context, b *box, spec containerizer.Spec) (int, error) {
+	if spec.Class == containerizer.Debug {
+		return c.launchDebug(ctx, b, spec)
+	}
+	var root *RootFS
+	if image := imageOf(spec.Container); image != nil {
+		if c.config.Images == nil {
+			return 0, fmt.Errorf("container %s: this agent provides no images", spec.ID)
+		}
+		provided, err := c.config.Images.Provision(ctx, image)
+		if err != nil {
+			return 0, fmt.Errorf("provision image of container %s: %w", spec.ID, err)
+		}
+		root = &provided
+	}
+	if err := c.advance(spec.ID, containerizer.Preparing); err != nil {
+		return 0, err
+	}
+	if err := os.MkdirAll(c.dir(spec.ID), 0o711); err != nil {
+		return 0, fmt.Errorf("prepare container %s: %w", spec.ID, err)
+	}
+	request, err := c.prepare(b, spec, root)
+	if err != nil {
+		return 0, fmt.Errorf("prepare container %s: %w", spec.ID, err)
+	}
+	if err := b.save(c.dir(spec.ID)); err != nil {
+		return 0, fmt.Errorf("prepare container %s: %w", spec.ID, err)
+	}
+	if err := c.fetch(ctx, spec); err != nil {
+		return 0, err
+	}
+	if err := c.advance(spec.ID, containerizer.Launching); err != nil {
+		return 0, err
+	}
+	return c.config.Launcher.Start(ctx, request)
+}
+
+func (c *Containerizer) fetch(ctx context.Context, spec containerizer.Spec) error {
+	if err := c.advance(spec.ID, containerizer.Fetching); err != nil {
+		return err
+	}
+	uris := spec.Command.GetUris()
+	if len(uris) == 0 {
+		return nil
+	}
+	if c.config.Fetcher == nil {
+		return fmt.Errorf("container %s: this agent fetches no URIs", spec.ID)
+	}
+	stderr, err := os.OpenFile(filepath.Join(spec.Sandbox, "stderr"), os.O_WRONLY|os.O_APPEND|os.O_CREATE|syscall.O_NOFOLLOW, 0o644)
+	if err != nil {
+		return fmt.Errorf("fetch for container %s: %w", spec.ID, err)
+	}
+	defer stderr.Close()
+	if err := c.config.Fetcher.Fetch(ctx, uris, spec.Sandbox, spec.User, stderr); err != nil {
+		return fmt.Errorf("fetch for container %s: %w", spec.ID, err)
+	}
+	return nil
+}
+
+// Close removes the group that held the containers' groups, if none is left. It ends no
+// container: they outlive the agent.
+func (c *Containerizer) Close() error {
+	_, err := c.hierarchy.At(c.config.Cgroups).Remove()
+	return err
+}
+
+// await keeps the result of a running container, and ends what was nested in it.
+func (c *Containerizer) await(b *box) {
+	exit, err := c.config.Launcher.Wait(context.Background(), string(b.id))
+	if err != nil {
+		b.result = containerizer.Termination{Message: err.Error()}
+	} else {
+		b.result = b.termination(exit)
+	}
+	c.mu.Lock()
+	orphans := c.lives.End(b.id)
+	c.mu.Unlock()
+	for _, id := range orphans {
+		if err := c.Destroy(context.Background(), id); err != nil {
+			c.log.Error("nested container not destroyed", "container", id, "error", err)
+		}
+	}
+	close(b.ended)
+}
+
+func (c *Containerizer) dir(id containerizer.ID) string {
+	return filepath.Join(c.config.Dir, "containers", string(id))
+}
+
+func (c *Containerizer) find(id containerizer.ID) (*box, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b, ok := c.boxes[id]
+	if !ok {
+		return nil, fmt.Errorf("container %s: %w", id, launcher.ErrUnknownContainer)
+	}
+	return b, nil
+}
+
+func imageOf(info *mesos.ContainerInfo) *mesos.Image {
+	if image := info.GetMesos().GetImage(); image != nil {
+		return image
+	}
+	if docker := info.GetDocker(); docker.GetImage() != "" {
+		kind, cached := mesos.Image_DOCKER, !docker.GetForcePullImage()
+		return &mesos.Image{Type: &kind, Cached: &cached, Docker: &mesos.Image_Docker{Name: docker.Image}}
+	}
+	return nil
+}

@@ -1,0 +1,290 @@
+package linux
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"agora.dev/agora/agent/containerizer"
+	"agora.dev/agora/agent/isolators/seccomp"
+	"agora.dev/agora/agent/launcher"
+	"agora.dev/agora/agent/launcher/native"
+	"agora.dev/agora/agent/launcher/template"
+	mesos "agora.dev/agora/api/mesos/v1"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// SandboxInImage is where a container with an image sees its sandbox (Mesos flag
+// --sandbox_directory).
+const SandboxInImage = "/mnt/mesos/sandbox"
+
+// prepare describes the container to the launcher.
+func (c *Containerizer) prepare(b *box, spec containerizer.Spec, root *RootFS) (launcher.Request, error) {
+	dir := c.dir(spec.ID)
+	out := launcher.Request{ID: string(spec.ID), Pause: spec.Command == nil,
+		Stdout: filepath.Join(spec.Sandbox, "stdout"), Stderr: filepath.Join(spec.Sandbox, "stderr")}
+	if err := makeOutput(spec.Sandbox); err != nil {
+		return out, err
+	}
+	oci := template.Spec("/")
+	out.Spec = oci
+	sandbox := spec.Sandbox
+	if root != nil && !out.Pause {
+		sandbox = SandboxInImage
+		oci.Root.Path = filepath.Join(dir, "root")
+		out.Overlay = &launcher.Overlay{Lower: root.Layers, Upper: filepath.Join(dir, "upper"), Work: filepath.Join(dir, "work")}
+		for _, d := range []string{oci.Root.Path, out.Overlay.Upper, out.Overlay.Work} {
+			if err := os.MkdirAll(d, 0o755); err != nil {
+				return out, err
+			}
+		}
+		oci.Mounts = append(oci.Mounts, hostFiles()...)
+		oci.Mounts = append(oci.Mounts, specs.Mount{Destination: sandbox, Source: spec.Sandbox, Type: "bind", Options: []string{"rbind", "nosuid", "nodev"}})
+	} else {
+		root = nil
+		oci.Mounts = []specs.Mount{{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}}}
+		oci.Linux.MaskedPaths, oci.Linux.ReadonlyPaths = nil, nil
+	}
+	if err := c.namespaces(oci, spec); err != nil {
+		return out, err
+	}
+	c.cgroup(b, oci, spec)
+	if err := volumes(oci, spec, sandbox); err != nil {
+		return out, err
+	}
+	if out.Pause {
+		oci.Process = nil
+		return out, nil
+	}
+	return out, c.process(oci, spec, root, sandbox)
+}
+
+// makeOutput makes the files of the container's output, owned like the sandbox.
+func makeOutput(sandbox string) error {
+	dir, err := os.OpenRoot(sandbox)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	info, err := dir.Stat(".")
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"stdout", "stderr"} {
+		f, err := dir.OpenFile(name, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
+		if err != nil {
+			return err
+		}
+		f.Close()
+		if err := chownLike(dir, name, info); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// process fills the part of the specification that is about the command.
+func (c *Containerizer) process(oci *specs.Spec, spec containerizer.Spec, root *RootFS, sandbox string) (err error) {
+	p := oci.Process
+	if p.Args, err = arguments(spec.Command, root); err != nil {
+		return err
+	}
+	if p.Env, err = environment(spec, root, sandbox); err != nil {
+		return err
+	}
+	p.Cwd = sandbox
+	if root != nil && root.Config.WorkingDir != "" {
+		p.Cwd = root.Config.WorkingDir
+	}
+	if p.User, err = user(spec, root); err != nil {
+		return err
+	}
+	p.NoNewPrivileges = !c.config.AllowNewPrivileges
+	if err := capabilities(p, spec.Container.GetLinuxInfo()); err != nil {
+		return err
+	}
+	if p.Rlimits, err = rlimits(spec.Container.GetRlimitInfo()); err != nil {
+		return err
+	}
+	if tty := spec.Container.GetTtyInfo(); tty != nil {
+		p.Terminal = true
+		if size := tty.GetWindowSize(); size != nil {
+			p.ConsoleSize = &specs.Box{Height: uint(size.GetRows()), Width: uint(size.GetColumns())}
+		}
+	}
+	oci.Linux.Seccomp, err = c.seccomp(p.Capabilities.Bounding, spec.Container.GetLinuxInfo().GetSeccomp())
+	return err
+}
+
+func (c *Containerizer) seccomp(caps []string, info *mesos.SeccompInfo) (*specs.LinuxSeccomp, error) {
+	profile := c.config.SeccompProfile
+	switch {
+	case info.GetUnconfined() || (info == nil && profile == "unconfined"):
+		return nil, nil
+	case info.GetProfileName() != "":
+		if filepath.Base(info.GetProfileName()) != info.GetProfileName() {
+			return nil, fmt.Errorf("seccomp profile %q: must be a file name", info.GetProfileName())
+		}
+		return seccomp.Load(filepath.Join(filepath.Dir(profile), info.GetProfileName()), caps)
+	case profile == "" || profile == "unconfined":
+		return seccomp.Default(caps)
+	}
+	return seccomp.Load(profile, caps)
+}
+
+// namespaces decides what is the container's own and what it shares. Mesos: nested
+// containers have their own mount and pid namespaces and share the rest with their
+// parent; a root container shares the host's network.
+func (c *Containerizer) namespaces(oci *specs.Spec, spec containerizer.Spec) error {
+	info := spec.Container.GetLinuxInfo()
+	if len(spec.Container.GetNetworkInfos()) > 0 {
+		for _, n := range spec.Container.GetNetworkInfos() {
+			if n.GetName() != "" {
+				return fmt.Errorf("network %q: container networks are not supported by this agent", n.GetName())
+			}
+		}
+	}
+	parent, nested := spec.ID.Parent()
+	if !nested {
+		if info.GetSharePidNamespace() {
+			remove(oci, specs.PIDNamespace)
+			if oci.Root.Path == "/" {
+				oci.Mounts = nil
+			}
+		}
+		return hostname(oci, spec)
+	}
+	b, err := c.find(parent)
+	if err != nil {
+		return err
+	}
+	at := func(kind specs.LinuxNamespaceType, file string) {
+		for i := range oci.Linux.Namespaces {
+			if oci.Linux.Namespaces[i].Type == kind {
+				oci.Linux.Namespaces[i].Path = fmt.Sprintf("/proc/%d/ns/%s", b.pid, file)
+			}
+		}
+	}
+	at(specs.UTSNamespace, "uts")
+	if info.GetIpcMode() != mesos.LinuxInfo_PRIVATE {
+		at(specs.IPCNamespace, "ipc")
+	}
+	if info.GetSharePidNamespace() {
+		at(specs.PIDNamespace, "pid")
+	}
+	return nil
+}
+
+func hostname(oci *specs.Spec, spec containerizer.Spec) (err error) {
+	oci.Hostname = spec.Hostname
+	if name := spec.Container.GetHostname(); name != "" {
+		oci.Hostname = name
+	}
+	return nil
+}
+
+func remove(oci *specs.Spec, kind specs.LinuxNamespaceType) {
+	kept := oci.Linux.Namespaces[:0]
+	for _, n := range oci.Linux.Namespaces {
+		if n.Type != kind {
+			kept = append(kept, n)
+		}
+	}
+	oci.Linux.Namespaces = kept
+}
+
+// cgroup places the container: below the agent's path by itself, nested below its
+// parent, or in its parent's group.
+func (c *Containerizer) cgroup(b *box, oci *specs.Spec, spec containerizer.Spec) {
+	parent, nested := spec.ID.Parent()
+	path := filepath.Join(c.config.Cgroups, string(spec.ID))
+	if nested {
+		if p, err := c.find(parent); err == nil {
+			share := spec.ShareCgroups
+			path = filepath.Join(p.Cgroup, strings.TrimPrefix(string(spec.ID), string(parent)+"."))
+			if share {
+				path = p.Cgroup
+				oci.Annotations = map[string]string{native.Share: path}
+			}
+		}
+	}
+	b.Cgroup, oci.Linux.CgroupsPath = path, path
+	devices := oci.Linux.Resources.Devices
+	oci.Linux.Resources = c.limits(&b.state, spec.Resources, spec.Limits)
+	oci.Linux.Resources.Devices = devices
+	if oci.Process != nil && oci.Linux.Resources.Memory != nil {
+		if limit, ok := spec.Limits["mem"]; ok && limit > b.MemMB {
+			score := oomScore(b.MemMB)
+			oci.Process.OOMScoreAdj = &score
+		}
+	}
+}
+
+// Mesos cgroups/cpu and cgroups/mem: shares 1024 a cpu, at least 2; quota per 100 ms,
+// at least 1 ms; soft limit the request, at least 32 MB; hard limit the limit.
+const (
+	minMemMB  = 32
+	minShares = 2
+	period    = 100000
+	minQuota  = 1000
+)
+
+func (c *Containerizer) limits(s *state, resources []*mesos.Resource, limits map[string]float64) *specs.LinuxResources {
+	s.CPUs, s.MemMB, s.LimitCPUs = scalar(resources, "cpus"), scalar(resources, "mem"), 0
+	out := &specs.LinuxResources{}
+	if s.CPUs > 0 {
+		shares, length := uint64(max(s.CPUs*1024, minShares)), uint64(period)
+		out.CPU = &specs.LinuxCPU{Shares: &shares}
+		limit, limited := limits["cpus"]
+		if !limited && c.config.EnforceCPU {
+			limit, limited = s.CPUs, true
+		}
+		if limited {
+			quota := int64(-1)
+			if !math.IsInf(limit, 1) {
+				quota, s.LimitCPUs = int64(max(limit*period, minQuota)), limit
+			}
+			out.CPU.Quota, out.CPU.Period = &quota, &length
+		}
+	}
+	if s.MemMB > 0 {
+		const mib = 1 << 20
+		soft := int64(max(s.MemMB, minMemMB) * mib)
+		hard := soft
+		if limit, ok := limits["mem"]; ok {
+			hard = int64(-1)
+			if !math.IsInf(limit, 1) {
+				hard = int64(max(limit, minMemMB) * mib)
+			}
+		}
+		out.Memory = &specs.LinuxMemory{Reservation: &soft, Limit: &hard}
+	}
+	return out
+}
+
+// oomScore is 1000 less the share of the machine's memory that was asked for, so that
+// containers over their request go first.
+func oomScore(requestMB float64) int {
+	var total float64
+	if b, err := os.ReadFile("/proc/meminfo"); err == nil {
+		fmt.Sscanf(string(b), "MemTotal: %f", &total)
+	}
+	if total <= 0 {
+		return 0
+	}
+	return int(min(max(1000-1000*requestMB*1024/total, 2), 999))
+}
+
+func scalar(resources []*mesos.Resource, name string) (sum float64) {
+	for _, r := range resources {
+		if r.GetName() == name {
+			sum += r.GetScalar().GetValue()
+		}
+	}
+	return sum
+}
+
+var errNoCommand = errors.New("neither the command nor the image names a program")

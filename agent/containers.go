@@ -1,0 +1,175 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+
+	"agora.dev/agora/agent/containerizer"
+	"agora.dev/agora/agent/core"
+)
+
+// containers carries out what the core asks of containers: in order for each container,
+// and side by side for different ones.
+type containers struct {
+	runtime containerizer.Containerizer
+	prepare func(ctx context.Context, l core.LaunchContainer) error
+	post    func(core.Event)
+	log     *slog.Logger
+	ctx     context.Context // of Run
+	wg      sync.WaitGroup
+
+	mu        sync.Mutex
+	jobs      map[containerizer.ID][]func()
+	launching map[containerizer.ID]context.CancelFunc
+	nested    map[containerizer.ID]*sync.WaitGroup // live children, by root
+}
+
+func newContainers(ctx context.Context, runtime containerizer.Containerizer, log *slog.Logger) *containers {
+	return &containers{
+		runtime: runtime, log: log, ctx: ctx, jobs: map[containerizer.ID][]func(){},
+		launching: map[containerizer.ID]context.CancelFunc{}, nested: map[containerizer.ID]*sync.WaitGroup{},
+	}
+}
+
+// do queues a job of one container.
+func (c *containers) do(id containerizer.ID, job func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	queue, busy := c.jobs[id]
+	c.jobs[id] = append(queue, job)
+	if busy {
+		return
+	}
+	c.wg.Add(1)
+	go c.work(id)
+}
+
+func (c *containers) work(id containerizer.ID) {
+	defer c.wg.Done()
+	for {
+		c.mu.Lock()
+		if len(c.jobs[id]) == 0 {
+			delete(c.jobs, id)
+			c.mu.Unlock()
+			return
+		}
+		job := c.jobs[id][0]
+		c.jobs[id] = c.jobs[id][1:]
+		c.mu.Unlock()
+		job()
+	}
+}
+
+func (c *containers) launch(l core.LaunchContainer) {
+	id := l.Spec.ID
+	ctx, cancel := context.WithCancel(c.ctx)
+	c.mu.Lock()
+	c.launching[id] = cancel
+	c.mu.Unlock()
+	c.do(id, func() {
+		defer cancel()
+		pid, err := c.start(ctx, l)
+		c.mu.Lock()
+		delete(c.launching, id)
+		c.mu.Unlock()
+		switch {
+		case err != nil && c.ctx.Err() != nil:
+			return // the agent ends; the next one finds nothing of this container
+		case err != nil:
+			c.post(core.ContainerLaunchFailed{ID: id, Message: oneLine(err)})
+			return
+		}
+		status, err := c.runtime.Status(c.ctx, id)
+		if err != nil {
+			c.log.Debug("container status", "container", id, "error", err)
+			status = nil
+		}
+		c.post(core.ContainerLaunched{ID: id, PID: pid, Status: status})
+		c.watch(id)
+	})
+}
+
+func (c *containers) start(ctx context.Context, l core.LaunchContainer) (int, error) {
+	if err := c.prepare(ctx, l); err != nil {
+		return 0, err
+	}
+	return c.runtime.Launch(ctx, l.Spec)
+}
+
+// oneLine makes an error fit for a status message.
+func oneLine(err error) string {
+	return strings.Join(strings.Fields(err.Error()), " ")
+}
+
+// watch posts the end of a container. A root is reported after its children.
+func (c *containers) watch(id containerizer.ID) {
+	_, isNested := id.Parent()
+	group := c.group(id.Root())
+	if isNested {
+		group.Add(1)
+	}
+	c.wg.Add(1)
+	go func() {
+		defer c.wg.Done()
+		how, err := c.runtime.Wait(c.ctx, id)
+		if c.ctx.Err() != nil {
+			if isNested {
+				group.Done()
+			}
+			return
+		}
+		if err != nil {
+			how = containerizer.Termination{Message: fmt.Sprintf("wait for container %s: %s", id, oneLine(err))}
+		}
+		if !isNested {
+			group.Wait()
+			c.mu.Lock()
+			delete(c.nested, id)
+			c.mu.Unlock()
+		}
+		c.post(core.ContainerTerminated{ID: id, Termination: how})
+		if isNested {
+			group.Done()
+		}
+	}()
+}
+
+func (c *containers) group(root containerizer.ID) *sync.WaitGroup {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.nested[root] == nil {
+		c.nested[root] = &sync.WaitGroup{}
+	}
+	return c.nested[root]
+}
+
+func (c *containers) signal(s core.SignalContainer) {
+	c.do(s.ID, func() { c.check("signal", s.ID, c.runtime.Signal(c.ctx, s.ID, s.Signal)) })
+}
+
+// destroy also ends a launch that is under way.
+func (c *containers) destroy(id containerizer.ID) {
+	c.mu.Lock()
+	if cancel := c.launching[id]; cancel != nil {
+		cancel()
+	}
+	c.mu.Unlock()
+	c.do(id, func() { c.check("destroy", id, c.runtime.Destroy(c.ctx, id)) })
+}
+
+func (c *containers) remove(id containerizer.ID) {
+	c.do(id, func() { c.check("remove", id, c.runtime.Remove(c.ctx, id)) })
+}
+
+func (c *containers) update(u core.UpdateContainer) {
+	c.do(u.ID, func() { c.check("update", u.ID, c.runtime.Update(c.ctx, u.ID, u.Resources, u.Limits)) })
+}
+
+func (c *containers) check(what string, id containerizer.ID, err error) {
+	if err != nil && c.ctx.Err() == nil {
+		c.log.Debug("container "+what, "container", id, "error", err)
+	}
+}

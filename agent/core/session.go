@@ -1,0 +1,214 @@
+package core
+
+import (
+	"math"
+	"time"
+
+	link "agora.dev/agora/api/agora/link/v1"
+	mesos "agora.dev/agora/api/mesos/v1"
+)
+
+// phase is where the agent stands with the leading master.
+type phase int
+
+const (
+	offline    phase = iota // waiting for nextTry
+	connecting              // a Connect is under way
+	joining                 // (re-)registration sent
+	joined
+)
+
+// maxBackoff caps the delays of registration (mesos.md §1.4).
+const maxBackoff = time.Minute
+
+// session is the state of the link.
+type session struct {
+	phase       phase
+	link        LinkID
+	attempts    int
+	nextTry     time.Time // offline: connect; joining: register again
+	pingTimeout time.Duration
+	lastPing    time.Time
+	held        bool // no contact before executors had their time to reconnect
+}
+
+func (s *session) wake() time.Time {
+	switch {
+	case s.held:
+		return time.Time{}
+	case s.phase == offline || s.phase == joining:
+		return s.nextTry
+	case s.phase == joined:
+		return s.lastPing.Add(s.pingTimeout)
+	}
+	return time.Time{}
+}
+
+// backoff is random in [0, factor·2^attempts], at most a minute.
+func (c *Core) backoff() time.Duration {
+	limit := float64(c.config.Timers.RegistrationBackoff) * math.Pow(2, float64(min(c.session.attempts, 16)))
+	c.session.attempts++
+	return time.Duration(c.config.Random() * min(limit, float64(maxBackoff)))
+}
+
+// expireSession acts on the session's timer.
+func (c *Core) expireSession() {
+	s := &c.session
+	if at := s.wake(); at.IsZero() || c.now.Before(at) {
+		return
+	}
+	switch s.phase {
+	case offline:
+		s.phase = connecting
+		c.send(Connect{})
+	case joining:
+		c.register()
+	case joined:
+		c.note("no ping from the master", "for", s.pingTimeout)
+		c.send(Disconnect{Link: s.link})
+		c.offline(0)
+	}
+}
+
+func (c *Core) offline(delay time.Duration) {
+	c.session.phase, c.session.link = offline, 0
+	c.session.nextTry = c.now.Add(delay)
+	c.updates.Pause()
+}
+
+func (c *Core) linkOpened(e LinkOpened) {
+	if c.session.phase != connecting {
+		c.send(Disconnect(e))
+		return
+	}
+	c.session.link = e.Link
+	c.register()
+}
+
+func (c *Core) linkClosed(e LinkClosed) {
+	if e.Link != c.session.link || e.Link == 0 && c.session.phase != connecting {
+		return
+	}
+	if c.session.phase == joined {
+		c.session.attempts = 0
+	}
+	delay := c.backoff()
+	c.note("link to the master closed", "reason", e.Reason, "retry_in", delay)
+	c.offline(delay)
+}
+
+func (c *Core) leaderChanged() {
+	if c.session.phase == connecting {
+		return // the dialler is told too
+	}
+	if c.session.link != 0 {
+		c.send(Disconnect{Link: c.session.link})
+	}
+	c.session.attempts = 0
+	c.offline(0)
+}
+
+// register says who we are, for the first time or again, and plans a retry.
+func (c *Core) register() {
+	c.session.phase = joining
+	c.updates.Pause()
+	// A fresh master needs a moment: the first retry waits a second at least.
+	c.session.nextTry = c.now.Add(time.Second + c.backoff())
+	version := c.config.Version
+	if c.info.GetId() == nil {
+		c.toMaster(&link.FromAgent{Message: &link.FromAgent_Register{Register: &link.Register{
+			Agent: c.info, Version: &version, Capabilities: capabilities(), CheckpointedResources: c.resources,
+		}}})
+		return
+	}
+	c.toMaster(&link.FromAgent{Message: &link.FromAgent_Reregister{Reregister: c.reregister(version)}})
+}
+
+func capabilities() []*mesos.AgentInfo_Capability {
+	kinds := []mesos.AgentInfo_Capability_Type{
+		mesos.AgentInfo_Capability_MULTI_ROLE, mesos.AgentInfo_Capability_HIERARCHICAL_ROLE,
+		mesos.AgentInfo_Capability_RESERVATION_REFINEMENT, mesos.AgentInfo_Capability_RESOURCE_PROVIDER,
+		mesos.AgentInfo_Capability_RESIZE_VOLUME, mesos.AgentInfo_Capability_AGENT_OPERATION_FEEDBACK,
+		mesos.AgentInfo_Capability_AGENT_DRAINING, mesos.AgentInfo_Capability_TASK_RESOURCE_LIMITS,
+	}
+	out := make([]*mesos.AgentInfo_Capability, len(kinds))
+	for i, kind := range kinds {
+		out[i] = &mesos.AgentInfo_Capability{Type: &kind}
+	}
+	return out
+}
+
+// reregister tells everything that is known.
+func (c *Core) reregister(version string) *link.Reregister {
+	m := &link.Reregister{
+		Agent: c.info, Version: &version, Capabilities: capabilities(),
+		CheckpointedResources: c.resources, DrainConfig: c.drain,
+	}
+	for _, id := range sorted(c.frameworks) {
+		f := c.frameworks[id]
+		if f.terminating {
+			continue
+		}
+		m.Frameworks = append(m.Frameworks, f.info)
+		for _, eid := range sorted(f.executors) {
+			e := f.executors[eid]
+			if e.kind != Command && e.state != terminated {
+				m.Executors = append(m.Executors, e.info)
+			}
+			for _, tid := range sorted(e.tasks) {
+				m.Tasks = append(m.Tasks, e.tasks[tid].proto)
+			}
+		}
+	}
+	for _, f := range c.completed {
+		done := &link.CompletedFramework{Framework: f.info}
+		for _, e := range f.completed {
+			done.Tasks = append(done.Tasks, e.completed...)
+		}
+		m.CompletedFrameworks = append(m.CompletedFrameworks, done)
+	}
+	return m
+}
+
+func (c *Core) joined(timeout *float64) {
+	c.session.phase, c.session.attempts, c.session.lastPing = joined, 0, c.now
+	c.session.pingTimeout = c.config.Timers.PingTimeout
+	if timeout != nil && *timeout > 0 {
+		c.session.pingTimeout = time.Duration(*timeout * float64(time.Second))
+	}
+	c.updates.Resume(c.now)
+	c.counters.Registrations++
+}
+
+func (c *Core) registered(m *link.Registered) {
+	if have := c.info.GetId(); have != nil && have.GetValue() != m.GetAgentId().GetValue() {
+		c.note("the master calls this agent by another id", "id", have.GetValue(), "named", m.GetAgentId().GetValue())
+		return
+	}
+	if c.info.GetId() == nil {
+		info := cloneInfo(c.info)
+		info.Id = m.GetAgentId()
+		c.info = info
+		c.persist(WriteAgent{Info: info})
+	}
+	c.note("registered with the master", "agent", c.agentID())
+	c.joined(m.PingTimeoutSeconds)
+}
+
+func (c *Core) reregistered(m *link.Reregistered) {
+	if m.GetAgentId().GetValue() != c.agentID() {
+		return
+	}
+	c.note("re-registered with the master", "agent", c.agentID())
+	c.joined(m.PingTimeoutSeconds)
+	c.reconcile(m.GetReconcile())
+}
+
+func (c *Core) ping(m *link.Ping) {
+	c.session.lastPing = c.now
+	c.toMaster(&link.FromAgent{Message: &link.FromAgent_Pong{Pong: &link.Pong{Sequence: m.Sequence}}})
+	if m.Connected != nil && !m.GetConnected() && c.session.phase == joined {
+		c.session.attempts = 0
+		c.register()
+	}
+}

@@ -1,0 +1,179 @@
+package core
+
+import (
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"agora.dev/agora/agent/containerizer"
+	mesos "agora.dev/agora/api/mesos/v1"
+)
+
+// user is the account that a command runs as.
+func (c *Core) user(f *framework, command *mesos.CommandInfo) string {
+	if !c.config.SwitchUser {
+		return ""
+	}
+	if command.GetUser() != "" {
+		return command.GetUser()
+	}
+	return f.info.GetUser()
+}
+
+// launchOwn launches the container of a pod, or of a custom executor.
+func (c *Core) launchOwn(e *executorRun) {
+	spec := containerizer.Spec{
+		ID: e.run.Container, Container: e.info.GetContainer(), Resources: e.demand(),
+		Sandbox: c.sandbox(e, e.run.Container), User: c.user(e.framework, e.info.GetCommand()),
+	}
+	if e.kind == Custom {
+		spec.Command = e.info.GetCommand()
+	}
+	spec.Env = c.environment(e, spec)
+	if e.kind == Custom && c.config.Token != nil {
+		spec.Env["MESOS_EXECUTOR_AUTHENTICATION_TOKEN"] = c.config.Token(e.run.Key, e.run.Container)
+	}
+	c.containers[spec.ID] = &container{id: spec.ID, exec: e}
+	c.send(LaunchContainer{Executor: e.run.Key, Spec: spec})
+}
+
+// launchTask launches the container of a task of a built-in executor.
+func (c *Core) launchTask(e *executorRun, id containerizer.ID, t *task) {
+	info := t.info
+	linux := info.GetContainer().GetLinuxInfo()
+	_, nested := id.Parent()
+	spec := containerizer.Spec{
+		ID: id, Command: info.GetCommand(), Container: info.GetContainer(), Resources: info.GetResources(),
+		Limits: limits(info), ShareCgroups: nested && (linux == nil || linux.GetShareCgroups()),
+		Sandbox: c.sandbox(e, id), User: c.user(e.framework, info.GetCommand()),
+	}
+	if spec.User == "" && c.config.SwitchUser {
+		spec.User = c.user(e.framework, e.info.GetCommand())
+	}
+	spec.Env = c.environment(e, spec)
+	if role := roleOf(info.GetResources()); role != "" {
+		spec.Env["MESOS_ALLOCATION_ROLE"] = role
+	}
+	if nested {
+		spec.Env["MESOS_CONTAINER_IP"] = c.config.IP
+	}
+	t.container = id
+	c.containers[id] = &container{id: id, exec: e, task: t}
+	c.send(LaunchContainer{Executor: e.run.Key, Task: taskID(info), Spec: spec})
+}
+
+func (c *Core) sandbox(e *executorRun, id containerizer.ID) string {
+	return c.config.Sandbox(c.agentID(), e.run, id)
+}
+
+func limits(info *mesos.TaskInfo) map[string]float64 {
+	if len(info.GetLimits()) == 0 {
+		return nil
+	}
+	out := map[string]float64{}
+	for name, value := range info.GetLimits() {
+		out[name] = value.GetValue()
+	}
+	return out
+}
+
+func roleOf(resources []*mesos.Resource) string {
+	for _, r := range resources {
+		if role := r.GetAllocationInfo().GetRole(); role != "" {
+			return role
+		}
+	}
+	return ""
+}
+
+// demand is what the executor's own container needs: the executor and all its tasks
+// that have not ended.
+func (e *executorRun) demand() []*mesos.Resource {
+	lists := [][]*mesos.Resource{e.info.GetResources()}
+	for _, id := range sorted(e.tasks) {
+		t := e.tasks[id]
+		linux := t.info.GetContainer().GetLinuxInfo()
+		if !terminalState(t.proto.GetState()) && (linux == nil || linux.GetShareCgroups()) {
+			lists = append(lists, t.info.GetResources())
+		}
+	}
+	return sum(lists)
+}
+
+// sum adds scalars of the same name, whatever their role; other resources are listed.
+func sum(lists [][]*mesos.Resource) []*mesos.Resource {
+	if len(lists) == 1 {
+		return lists[0]
+	}
+	var out []*mesos.Resource
+	at := map[string]int{}
+	for _, list := range lists {
+		for _, r := range list {
+			i, have := at[r.GetName()]
+			if r.GetType() != mesos.Value_SCALAR || r.GetDisk() != nil || !have {
+				if r.GetType() == mesos.Value_SCALAR && r.GetDisk() == nil {
+					at[r.GetName()] = len(out)
+				}
+				out = append(out, r)
+				continue
+			}
+			total := math.Round((out[i].GetScalar().GetValue()+r.GetScalar().GetValue())*1000) / 1000
+			name := r.GetName()
+			out[i] = &mesos.Resource{
+				Name: &name, Type: mesos.Value_SCALAR.Enum(), Scalar: &mesos.Value_Scalar{Value: &total},
+				AllocationInfo: r.GetAllocationInfo(),
+			}
+		}
+	}
+	return out
+}
+
+// environment is what Mesos's agent adds (mesos.md §3).
+func (c *Core) environment(e *executorRun, spec containerizer.Spec) map[string]string {
+	env := map[string]string{}
+	for name, value := range c.config.Environment {
+		env[name] = value
+	}
+	f := e.framework.info
+	env["MESOS_FRAMEWORK_ID"] = string(e.run.Key.Framework)
+	env["MESOS_EXECUTOR_ID"] = string(e.run.Key.Executor)
+	env["MESOS_SLAVE_ID"] = c.agentID()
+	env["MESOS_SLAVE_PID"] = "slave(1)@" + c.config.Endpoint
+	env["MESOS_AGENT_ENDPOINT"] = c.config.Endpoint
+	env["MESOS_DIRECTORY"] = spec.Sandbox
+	env["MESOS_SANDBOX"] = spec.Sandbox
+	if spec.Container.GetMesos().GetImage() != nil || spec.Container.GetDocker().GetImage() != "" {
+		env["MESOS_SANDBOX"] = c.config.SandboxMount
+	}
+	env["MESOS_CHECKPOINT"] = "0"
+	env["MESOS_HTTP_COMMAND_EXECUTOR"] = "0"
+	env["LIBPROCESS_PORT"] = "0"
+	if c.config.IP != "" {
+		env["LIBPROCESS_IP"] = c.config.IP
+	}
+	env["MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD"] = durationText(c.shutdownGrace(e.info))
+	if f.GetCheckpoint() {
+		env["MESOS_CHECKPOINT"] = "1"
+		env["MESOS_RECOVERY_TIMEOUT"] = durationText(c.config.Timers.RecoveryTimeout)
+		env["MESOS_SUBSCRIPTION_BACKOFF_MAX"] = durationText(c.config.Timers.ExecutorReregistration)
+	}
+	return env
+}
+
+// durationText prints a duration as Mesos does: the largest unit that divides it.
+func durationText(d time.Duration) string {
+	units := []struct {
+		unit time.Duration
+		name string
+	}{
+		{7 * 24 * time.Hour, "weeks"}, {24 * time.Hour, "days"}, {time.Hour, "hrs"}, {time.Minute, "mins"},
+		{time.Second, "secs"}, {time.Millisecond, "ms"}, {time.Microsecond, "us"},
+	}
+	for _, u := range units {
+		if d >= u.unit {
+			return strings.TrimSuffix(strconv.FormatFloat(float64(d)/float64(u.unit), 'g', -1, 64), ".0") + u.name
+		}
+	}
+	return strconv.FormatInt(int64(d), 10) + "ns"
+}

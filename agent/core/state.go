@@ -1,0 +1,154 @@
+package core
+
+import (
+	"agora.dev/agora/agent/containerizer"
+	mesos "agora.dev/agora/api/mesos/v1"
+)
+
+// Kind says what runs an executor's tasks.
+type Kind string
+
+const (
+	// Command is the built-in executor of a task that has no executor.
+	Command Kind = "command"
+	// TaskGroup is the built-in executor of ExecutorInfo.Type DEFAULT.
+	TaskGroup Kind = "taskgroup"
+	// Custom is a process of the framework's own.
+	Custom Kind = "custom"
+)
+
+// Run names one life of an executor: it is the place of all that is written of it.
+type Run struct {
+	Key       ExecutorKey
+	Container containerizer.ID
+}
+
+// Write is one change of what is durable. The set is closed. Each survives a crash
+// of the agent's process; WriteAgent, WriteResources and WriteDrain survive loss of
+// power too.
+type Write interface{ write() }
+
+// WriteAgent records the admitted agent.
+type WriteAgent struct{ Info *mesos.AgentInfo }
+
+// WriteResources records dynamic reservations and volumes.
+type WriteResources struct{ Resources []*mesos.Resource }
+
+// WriteDrain records a drain; nil ends it.
+type WriteDrain struct{ Config *mesos.DrainConfig }
+
+// WriteFramework records a framework, or what changed of it.
+type WriteFramework struct{ Info *mesos.FrameworkInfo }
+
+// WriteExecutor records a new run of an executor.
+type WriteExecutor struct {
+	Run  Run
+	Kind Kind
+	Info *mesos.ExecutorInfo
+}
+
+// WriteExecutorState replaces the state of a built-in executor.
+type WriteExecutorState struct {
+	Run   Run
+	State []byte
+}
+
+// WriteTask records an accepted task.
+type WriteTask struct {
+	Run  Run
+	Info *mesos.TaskInfo
+}
+
+// WriteUpdate appends an update to a task's stream. Latest is the status as it will
+// be sent.
+type WriteUpdate struct {
+	Run    Run
+	Task   TaskID
+	Status *mesos.TaskStatus
+}
+
+// WriteAcknowledged appends an acknowledgement to a task's stream.
+type WriteAcknowledged struct {
+	Run  Run
+	Task TaskID
+	UUID []byte
+}
+
+// RemoveTask forgets a task whose terminal update was acknowledged.
+type RemoveTask struct {
+	Run  Run
+	Task TaskID
+}
+
+// WriteEnded marks a run whose container is gone; its tasks may still have updates.
+type WriteEnded struct{ Run Run }
+
+// RemoveExecutor forgets a run with all its tasks.
+type RemoveExecutor struct{ Run Run }
+
+// RemoveFramework forgets a framework that has no run left.
+type RemoveFramework struct{ Framework FrameworkID }
+
+func (WriteAgent) write()         {}
+func (WriteResources) write()     {}
+func (WriteDrain) write()         {}
+func (WriteFramework) write()     {}
+func (WriteExecutor) write()      {}
+func (WriteExecutorState) write() {}
+func (WriteTask) write()          {}
+func (WriteUpdate) write()        {}
+func (WriteAcknowledged) write()  {}
+func (RemoveTask) write()         {}
+func (WriteEnded) write()         {}
+func (RemoveExecutor) write()     {}
+func (RemoveFramework) write()    {}
+
+// State is what all writes amount to: what a restarted agent begins with. Lists are
+// sorted by identifier.
+type State struct {
+	// Rebooted says that the machine was started anew since the writes: no
+	// container can have survived.
+	Rebooted   bool
+	Agent      *mesos.AgentInfo
+	Resources  []*mesos.Resource
+	Drain      *mesos.DrainConfig
+	Frameworks []FrameworkState
+}
+
+// FrameworkState is one framework of a State.
+type FrameworkState struct {
+	Info      *mesos.FrameworkInfo
+	Executors []ExecutorState
+}
+
+// ExecutorState is one run of a State.
+type ExecutorState struct {
+	Run   Run
+	Kind  Kind
+	Info  *mesos.ExecutorInfo
+	Core  []byte // the last WriteExecutorState; nil for none
+	Ended bool
+	Tasks []TaskState
+}
+
+// TaskState is one task of a State.
+type TaskState struct {
+	Info *mesos.TaskInfo
+	// Updates in the order of their writing; an update that was acknowledged
+	// carries it.
+	Updates []UpdateState
+}
+
+// UpdateState is one update of a TaskState.
+type UpdateState struct {
+	Status       *mesos.TaskStatus
+	Acknowledged bool
+}
+
+// Apply carries out writes on an in-memory State: the meaning of each Write, which
+// the checkpoint on disk must have too. The simulation uses it as its disk.
+func (s *State) Apply(writes ...Write) {
+	for _, w := range writes {
+		s.apply(w)
+	}
+}

@@ -1,0 +1,57 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	link "agora.dev/agora/api/agora/link/v1"
+	"agora.dev/agora/client/agentlink"
+)
+
+// masters dials the first of several addresses that leads.
+type masters struct{ addresses []string }
+
+// DialMasters finds the leader among "HOST:PORT,HOST:PORT"; a master that does not lead
+// says who does.
+func DialMasters(list string) (Dialer, error) {
+	var m masters
+	for address := range strings.SplitSeq(list, ",") {
+		address = strings.TrimSpace(address)
+		if strings.Contains(address, "://") {
+			return nil, fmt.Errorf("--master=%s: detection over %s is not supported; give HOST:PORT", list, address[:strings.Index(address, "://")])
+		}
+		if address == "" {
+			continue
+		}
+		if _, _, err := net.SplitHostPort(address); err != nil {
+			address = net.JoinHostPort(strings.Trim(address, "[]"), "5050")
+		}
+		m.addresses = append(m.addresses, address)
+	}
+	if len(m.addresses) == 0 {
+		return nil, errors.New("--master is missing: name a master as HOST:PORT")
+	}
+	return m, nil
+}
+
+// Dial tries each address once.
+func (m masters) Dial(ctx context.Context) (Link, error) {
+	var all error
+	for _, address := range m.addresses {
+		stream, err := agentlink.Dial(ctx, address)
+		if err == nil {
+			return masterLink{stream}, nil
+		}
+		all = errors.Join(all, err)
+	}
+	return nil, all
+}
+
+type masterLink struct{ stream *agentlink.Stream }
+
+func (l masterLink) Send(m *link.FromAgent) error    { return l.stream.Send(m) }
+func (l masterLink) Recv() (*link.FromMaster, error) { return l.stream.Recv() }
+func (l masterLink) Close() error                    { return l.stream.Close() }

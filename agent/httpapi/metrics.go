@@ -1,0 +1,127 @@
+package httpapi
+
+import (
+	"net/http"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"agora.dev/agora/agent/core"
+	mesos "agora.dev/agora/api/mesos/v1"
+)
+
+func (s *Server) metricsSnapshot(w http.ResponseWriter, r *http.Request) {
+	snapshot, err := s.Backend.Snapshot(r.Context())
+	if err != nil {
+		answer(w, refuse(http.StatusServiceUnavailable, "%s", err))
+		return
+	}
+	out := map[string]number{}
+	for name, value := range s.metrics(snapshot) {
+		out[name] = number(value)
+	}
+	writeJSON(w, r, out)
+}
+
+// metrics are the keys of a Mesos agent of which this agent knows the value.
+func (s *Server) metrics(snapshot *core.Snapshot) map[string]float64 {
+	n := snapshot.Counters
+	out := map[string]float64{
+		"slave/uptime_secs": time.Since(s.Started).Seconds(), "slave/registered": 0,
+		"slave/frameworks_active": float64(len(snapshot.Frameworks)), "slave/recovery_errors": 0,
+		"slave/container_launch_errors": float64(n.LaunchErrors), "slave/executors_terminated": float64(n.ExecutorsTerminated),
+		"slave/executors_preempted": 0, "slave/executors_registering": 0, "slave/executors_running": 0,
+		"slave/executors_terminating": 0, "slave/tasks_finished": float64(n.Finished), "slave/tasks_failed": float64(n.Failed),
+		"slave/tasks_killed": float64(n.Killed), "slave/tasks_lost": float64(n.Lost), "slave/tasks_gone": 0,
+		"slave/tasks_staging": 0, "slave/tasks_starting": 0, "slave/tasks_running": 0, "slave/tasks_killing": 0,
+		"slave/valid_status_updates": float64(n.ValidUpdates), "slave/invalid_status_updates": float64(n.InvalidUpdates),
+		"slave/valid_framework_messages": float64(n.ValidMessages), "slave/invalid_framework_messages": float64(n.InvalidMessages),
+	}
+	if snapshot.Registered {
+		out["slave/registered"] = 1
+	}
+	each(snapshot, func(_ core.FrameworkView, e core.ExecutorView, live bool) {
+		if !live {
+			return
+		}
+		if e.State != "TERMINATED" {
+			out["slave/executors_"+strings.ToLower(e.State)]++
+		}
+		out["slave/tasks_staging"] += float64(len(e.Queued))
+		for _, t := range e.Launched {
+			out["slave/"+strings.ToLower(strings.Replace(t.GetState().String(), "TASK_", "tasks_", 1))]++
+		}
+	})
+	resourceMetrics(out, snapshot)
+	systemMetrics(out)
+	return out
+}
+
+func resourceMetrics(out map[string]float64, snapshot *core.Snapshot) {
+	totals, taken := map[string]float64{}, map[string]float64{}
+	addScalars(totals, snapshot.Agent.GetResources())
+	addScalars(taken, used(snapshot))
+	for _, name := range []string{"cpus", "mem", "disk", "gpus"} {
+		out["slave/"+name+"_total"], out["slave/"+name+"_used"] = totals[name], roundMilli(taken[name])
+		out["slave/"+name+"_percent"] = 0
+		if totals[name] > 0 {
+			out["slave/"+name+"_percent"] = taken[name] / totals[name]
+		}
+		for _, kind := range []string{"total", "used", "percent"} {
+			out["slave/"+name+"_revocable_"+kind] = 0
+		}
+	}
+}
+
+func addScalars(into map[string]float64, list []*mesos.Resource) {
+	for _, r := range list {
+		if r.GetType() == mesos.Value_SCALAR {
+			into[r.GetName()] += r.GetScalar().GetValue()
+		}
+	}
+}
+
+func systemMetrics(out map[string]float64) {
+	out["system/cpus_total"] = float64(runtime.NumCPU())
+	if data, err := os.ReadFile("/proc/loadavg"); err == nil {
+		fields := strings.Fields(string(data))
+		for i, name := range []string{"1min", "5min", "15min"} {
+			if i < len(fields) {
+				out["system/load_"+name], _ = strconv.ParseFloat(fields[i], 64)
+			}
+		}
+	}
+	if data, err := os.ReadFile("/proc/meminfo"); err == nil {
+		for line := range strings.SplitSeq(string(data), "\n") {
+			fields := strings.Fields(line)
+			if len(fields) < 2 {
+				continue
+			}
+			kib, _ := strconv.ParseFloat(fields[1], 64)
+			switch fields[0] {
+			case "MemTotal:":
+				out["system/mem_total_bytes"] = kib * 1024
+			case "MemFree:":
+				out["system/mem_free_bytes"] = kib * 1024
+			}
+		}
+	}
+}
+
+func (s *Server) systemStats(w http.ResponseWriter, r *http.Request) {
+	all := map[string]float64{}
+	systemMetrics(all)
+	out := map[string]any{}
+	for name, value := range all {
+		name = strings.TrimPrefix(name, "system/")
+		name = strings.Replace(strings.Replace(name, "load_", "avg_load_", 1), "cpus_total", "cpus_total", 1)
+		if strings.HasPrefix(name, "mem_") || name == "cpus_total" {
+			out[name] = int64(value)
+			continue
+		}
+		out[name] = number(value)
+	}
+	writeJSON(w, r, out)
+}

@@ -1,0 +1,93 @@
+// Package launcher holds the contract of the launcher: the parent of all containers of
+// an agent, which outlives it.
+//
+// It promises that a container that was started has an exit record until it is
+// removed, whichever of agent and launcher dies meanwhile, and that destroying one
+// leaves no process and no cgroup. It refuses to know what a task or an image is:
+// containers are described by the OCI runtime specification. Two implementations,
+// native and oci, pass the suite in launchertest.
+package launcher
+
+import (
+	"context"
+	"errors"
+	"os"
+	"syscall"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// ErrUnknownContainer is returned for an id the launcher does not have.
+var ErrUnknownContainer = errors.New("unknown container")
+
+// Request describes a container to start.
+type Request struct {
+	ID   string
+	Spec *specs.Spec
+	// Overlay, when set, is mounted on Spec.Root.Path inside the container's mount
+	// namespace. Without it Root.Path must hold a root file system; "/" means the
+	// host's, without a change of root.
+	Overlay *Overlay
+	// Stdout and Stderr are files opened for append; empty means /dev/null.
+	Stdout, Stderr string
+	// Pause starts no command: the container holds namespaces for others.
+	Pause bool
+}
+
+// Overlay is a root file system of layers, the lowest first.
+type Overlay struct {
+	Lower       []string
+	Upper, Work string
+}
+
+// Enter describes a process started inside a live container.
+type Enter struct {
+	ID      string // of the new process
+	Parent  string // the container to enter
+	Process *specs.Process
+	// Seccomp filters the new process, as Spec.Linux.Seccomp does a container's.
+	Seccomp *specs.LinuxSeccomp
+	// Files are stdin, stdout and stderr; they belong to the caller. With
+	// Process.Terminal all three are the same terminal, which becomes the
+	// controlling one.
+	Files [3]*os.File
+}
+
+// Container is what the launcher knows of one.
+type Container struct {
+	ID     string
+	Parent string // set for a process that entered another container
+	PID    int    // of the init
+	Exit   *Exit  // set once it has ended
+	// Cgroups are the directories of its cgroups by controller; on v2 the only key
+	// is empty.
+	Cgroups map[string]string
+}
+
+// Exit is an exit record.
+type Exit struct {
+	// Status is the raw wait status of the command. Known is false when it was lost
+	// with a launcher and no init was left to write it.
+	Status int32
+	Known  bool
+	// OOM says that the kernel killed a process of it for its memory limit; Limit
+	// and Peak are in bytes.
+	OOM         bool
+	Limit, Peak uint64
+}
+
+// Launcher starts and ends containers. Its methods may be called from any goroutine.
+type Launcher interface {
+	// Start returns the pid of the container's init when its command has been
+	// executed. After an error nothing is left.
+	Start(ctx context.Context, request Request) (pid int, err error)
+	Enter(ctx context.Context, enter Enter) (pid int, err error)
+	// Wait blocks until the container has ended.
+	Wait(ctx context.Context, id string) (Exit, error)
+	Signal(ctx context.Context, id string, signal syscall.Signal) error
+	// Destroy kills every process of the container and returns when they are gone.
+	Destroy(ctx context.Context, id string) error
+	// Remove forgets an ended container and its record.
+	Remove(ctx context.Context, id string) error
+	List(ctx context.Context) ([]Container, error)
+}

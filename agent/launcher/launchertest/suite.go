@@ -1,0 +1,129 @@
+package launchertest
+
+import (
+	"strings"
+	"syscall"
+	"testing"
+
+	"agora.dev/agora/agent/launcher"
+)
+
+// Run checks a launcher against the contract.
+func Run(t *testing.T, open Factory) {
+	for _, c := range []struct {
+		name string
+		run  func(*Rig)
+	}{
+		{"ExitCode", exitCode}, {"DeathBySignal", deathBySignal}, {"SignalIsForwarded", signalForwarded},
+		{"ChildrenDieWithTheCommand", childrenDie}, {"OutputIsAppended", outputAppended},
+		{"RestartFindsContainers", restartFinds}, {"EndIsRecordedWithoutLauncher", endWithout},
+		{"Walls", walls}, {"TerminalLosesNothing", terminal}, {"MissingCommand", missingCommand}, {"MemoryLimitKillsAlone", memoryLimit}, {"LimitsAreWritten", limitsAreWritten},
+		{"PidsLimit", pidsLimit}, {"HundredAtOnceLeaveNothing", manyAtOnce}, {"LinksDoNotLeadOut", targetLinks},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.run(NewRig(t, open)) })
+	}
+}
+
+func code(e launcher.Exit) int {
+	w := syscall.WaitStatus(e.Status)
+	if w.Signaled() {
+		return -int(w.Signal())
+	}
+	return w.ExitStatus()
+}
+
+func exitCode(r *Rig) {
+	for _, c := range []struct {
+		id, script string
+		want       int
+	}{{"zero", "exit 0", 0}, {"seven", "exit 7", 7}, {"most", "exit 255", 255}} {
+		exit, out := r.Run(r.Request(c.id, c.script))
+		if !exit.Known || code(exit) != c.want {
+			r.T.Errorf("%q ended with %+v (%d), want %d; output %q", c.script, exit, code(exit), c.want, out)
+		}
+	}
+}
+
+func deathBySignal(r *Rig) {
+	exit, out := r.Run(r.Request("victim", "kill -9 $$"))
+	if !exit.Known || code(exit) != -9 {
+		r.T.Errorf("got %+v, want death by signal 9; output %q", exit, out)
+	}
+}
+
+func signalForwarded(r *Rig) {
+	request := r.Request("term", `trap 'echo got it; exit 3' TERM; echo ready; while true; do sleep 0.01; done`)
+	if _, err := r.Start(r.Context(), request); err != nil {
+		r.T.Fatal(err)
+	}
+	r.Await(request, "ready")
+	if err := r.Signal(r.Context(), "term", syscall.SIGTERM); err != nil {
+		r.T.Fatal(err)
+	}
+	exit, err := r.Wait(r.Context(), "term")
+	if err != nil || code(exit) != 3 || !strings.Contains(r.Output(request), "got it") {
+		r.T.Errorf("got %+v, %v, output %q; want the trap to run and code 3", exit, err, r.Output(request))
+	}
+}
+
+func childrenDie(r *Rig) {
+	request := r.Request("parent", `sleep 1000 & echo started; exit 0`)
+	exit, out := r.Run(request)
+	if code(exit) != 0 || !strings.Contains(out, "started") {
+		r.T.Errorf("got %+v, %q", exit, out)
+	}
+	if err := r.Remove(r.Context(), "parent"); err != nil {
+		r.T.Errorf("a process was left: %v", err)
+	}
+}
+
+func outputAppended(r *Rig) {
+	request := r.Request("again", "echo one; echo two >&2")
+	r.Run(request)
+	if err := r.Remove(r.Context(), "again"); err != nil {
+		r.T.Fatal(err)
+	}
+	if _, out := r.Run(request); out != "one\none\ntwo\ntwo\n" {
+		r.T.Errorf("output %q, want both runs'", out)
+	}
+}
+
+func restartFinds(r *Rig) {
+	request := r.Request("survivor", `trap 'exit 6' TERM; echo up; while true; do sleep 0.01; done`)
+	pid, err := r.Start(r.Context(), request)
+	if err != nil {
+		r.T.Fatal(err)
+	}
+	r.Await(request, "up")
+	r.Reopen()
+	list, err := r.List(r.Context())
+	if err != nil || len(list) != 1 || list[0].PID != pid || list[0].Exit != nil {
+		r.T.Fatalf("after the restart: %+v, %v; want pid %d", list, err, pid)
+	}
+	if err := r.Signal(r.Context(), "survivor", syscall.SIGTERM); err != nil {
+		r.T.Fatal(err)
+	}
+	exit, err := r.Wait(r.Context(), "survivor")
+	if err != nil || !exit.Known || code(exit) != 6 {
+		r.T.Errorf("got %+v, %v, want code 6", exit, err)
+	}
+}
+
+func endWithout(r *Rig) {
+	request := r.Request("alone", `trap 'exit 8' TERM; echo up; while true; do sleep 0.01; done`)
+	pid, err := r.Start(r.Context(), request)
+	if err != nil {
+		r.T.Fatal(err)
+	}
+	r.Await(request, "up")
+	r.Close()
+	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+		r.T.Fatal(err)
+	}
+	r.awaitEnd(request)
+	r.Launcher, r.close = r.open(r.T, r.Dir)
+	exit, err := r.Wait(r.Context(), "alone")
+	if err != nil || !exit.Known || code(exit) != 8 {
+		r.T.Errorf("got %+v, %v, want code 8", exit, err)
+	}
+}

@@ -1,0 +1,19 @@
+package native_test
+
+import (
+	"testing"
+
+	"agora.dev/agora/agent/launcher"
+	"agora.dev/agora/agent/launcher/launchertest"
+	"agora.dev/agora/agent/launcher/native"
+)
+
+func open(t testing.TB, dir string) (launcher.Launcher, func()) {
+	l, err := native.New(native.Config{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l, func() { l.Close() }
+}
+
+func TestNativeLauncherKeepsTheContract(t *testing.T) { launchertest.Run(t, open) }

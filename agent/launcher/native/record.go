@@ -1,0 +1,161 @@
+package native
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"agora.dev/agora/agent/launcher"
+	"golang.org/x/sys/unix"
+)
+
+// record is what a later launcher needs in order to adopt a container. It must
+// survive the launcher, not the machine: with the machine the container is gone too.
+type record struct {
+	ID     string
+	Parent string `json:",omitempty"`
+	Boot   string
+	Cgroup string
+	Shared bool
+	OwnPID bool
+	// PID and Start identify the init; PID 0 means that it was about to be cloned.
+	PID   int
+	Start uint64
+}
+
+func (l *Launcher) writeIntent(c *container) error {
+	if err := os.Mkdir(c.dir, 0o700); err != nil {
+		return err
+	}
+	c.Boot = l.boot
+	return c.write()
+}
+
+func (l *Launcher) writePID(c *container) (err error) {
+	if c.Start, err = startTime(c.PID); err != nil {
+		return err
+	}
+	return c.write()
+}
+
+func (c *container) write() error { return writeJSON(filepath.Join(c.dir, "record.json"), c.record) }
+
+func writeJSON(file string, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(file+".new", b, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(file+".new", file)
+}
+
+// recover adopts the containers of an earlier launcher.
+func (l *Launcher) recover() error {
+	entries, err := os.ReadDir(filepath.Join(l.dir, "containers"))
+	if err != nil {
+		return fmt.Errorf("recover: %w", err)
+	}
+	for _, e := range entries {
+		dir := filepath.Join(l.dir, "containers", e.Name())
+		var r record
+		b, err := os.ReadFile(filepath.Join(dir, "record.json"))
+		if err == nil {
+			err = json.Unmarshal(b, &r)
+		}
+		if err != nil || r.ID != e.Name() {
+			l.log.Warn("container record dropped", "container", e.Name(), "error", err)
+			os.RemoveAll(dir)
+			continue
+		}
+		l.adopt(&container{record: r, dir: dir, done: make(chan struct{})})
+	}
+	return nil
+}
+
+func (l *Launcher) adopt(c *container) {
+	c.place = l.existing(c.record)
+	if c.PID == 0 {
+		// The launcher died while it cloned: whatever came of it has no owner.
+		l.discard(c)
+		return
+	}
+	c.live = true
+	l.containers[c.ID] = c
+	var exit launcher.Exit
+	if b, err := os.ReadFile(filepath.Join(c.dir, "exit.json")); err == nil && json.Unmarshal(b, &exit) == nil {
+		c.exit = exit
+		close(c.done)
+		return
+	}
+	if c.Boot == l.boot {
+		if fd, err := unix.PidfdOpen(c.PID, 0); err == nil {
+			if start, err := startTime(c.PID); err == nil && start == c.Start {
+				c.pidfd = fd
+				if l.observe(c) == nil {
+					return
+				}
+			}
+			unix.Close(fd)
+			c.pidfd = 0
+		}
+	}
+	l.finish(c, nil)
+}
+
+// existing rebuilds the placement of a container that was made by another launcher.
+func (l *Launcher) existing(r record) (p placement) {
+	if r.Cgroup == "" || len(l.hierarchy.Mounts) == 0 {
+		return p
+	}
+	p.limits = l.hierarchy.At(r.Cgroup)
+	p.own = p.limits
+	leaf := l.hierarchy.At(filepath.Join(r.Cgroup, "leaf"))
+	if r.Shared {
+		leaf = l.hierarchy.At(filepath.Join(r.Cgroup, "enter-"+r.ID))
+		if !l.hierarchy.V2 {
+			leaf.Paths = map[string]string{"pids": leaf.Paths["pids"]}
+		}
+	}
+	if l.hierarchy.V2 || r.Shared {
+		p.own = leaf
+		p.made = append(p.made, leaf)
+	}
+	if !r.Shared {
+		p.made = append(p.made, p.limits)
+	}
+	return p
+}
+
+// status reads what the init wrote when its command ended.
+func (c *container) status() (int32, bool) {
+	b, err := os.ReadFile(filepath.Join(c.dir, "status"))
+	if err != nil || len(b) != 4 {
+		return 0, false
+	}
+	return int32(binary.LittleEndian.Uint32(b)), true
+}
+
+func bootID() (string, error) {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	return strings.TrimSpace(string(b)), err
+}
+
+// startTime is field 22 of the stat file; the command's name, in parentheses, may hold
+// anything.
+func startTime(pid int) (uint64, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
+	if len(fields) < 20 {
+		return 0, fmt.Errorf("process %d: short stat", pid)
+	}
+	return strconv.ParseUint(fields[19], 10, 64)
+}

@@ -1,0 +1,99 @@
+package oci
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"agora.dev/agora/agent/launcher"
+	"agora.dev/agora/agent/launcher/native"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// bundle writes what the runtime reads and returns the scene it works in. The
+// specification stays as it is but for what the launcher does by itself: root, groups,
+// terminal, and the init that starts the command.
+func (l *Launcher) bundle(c *container, request launcher.Request) (scene, error) {
+	s := scene{hidden: l.hidden, overlay: request.Overlay}
+	spec, err := clone(request.Spec)
+	if err != nil {
+		return s, err
+	}
+	if spec.Version == "" || spec.Version > "1.0.2" {
+		spec.Version = "1.0.2" // the oldest that has all we use, for old runtimes
+	}
+	if spec.Root == nil || spec.Root.Path == "/" {
+		s.host, s.root = true, filepath.Join(c.dir, "root")
+		if err := os.Mkdir(s.root, 0o700); err != nil {
+			return s, err
+		}
+		readonly := spec.Root != nil && spec.Root.Readonly
+		spec.Root = &specs.Root{Path: s.root, Readonly: readonly}
+		if len(spec.Mounts) == 0 { // crun wants one
+			spec.Mounts = []specs.Mount{{Destination: "/proc", Source: "/proc", Type: "bind", Options: []string{"rbind"}}}
+		}
+	}
+	s.root = spec.Root.Path
+	if request.Pause {
+		spec.Process = &specs.Process{Cwd: "/"}
+	}
+	spec.Process.Args, spec.Process.Terminal, spec.Process.ConsoleSize = initArgs, false, nil
+	spec.Linux.CgroupsPath = c.place.path
+	spec.Linux.Resources = l.runtimeResources(c, withPIDs(request.Spec.Linux.Resources))
+	for i := range spec.Mounts {
+		h, err := hold(&spec.Mounts[i], filepath.Join(c.dir, "mount"+strconv.Itoa(i)))
+		if err != nil {
+			return s, err
+		}
+		if h != nil {
+			s.held = append(s.held, *h)
+		}
+	}
+	b, err := json.Marshal(spec)
+	if err != nil {
+		return s, err
+	}
+	return s, os.WriteFile(filepath.Join(c.dir, "config.json"), b, 0o600)
+}
+
+func clone(spec *specs.Spec) (*specs.Spec, error) {
+	b, err := json.Marshal(spec)
+	if err != nil {
+		return nil, err
+	}
+	out := &specs.Spec{}
+	return out, json.Unmarshal(b, out)
+}
+
+// runtimeResources are those of the group that the runtime makes: only the devices
+// where the limits are on a group around it.
+func (l *Launcher) runtimeResources(c *container, all *specs.LinuxResources) *specs.LinuxResources {
+	if c.Shared || l.hierarchy.V2 {
+		return &specs.LinuxResources{Devices: all.Devices}
+	}
+	return all
+}
+
+// hold has a mount's source resolved inside the directory that an option names, which
+// no runtime knows how to do.
+func hold(m *specs.Mount, place string) (*held, error) {
+	for i, option := range m.Options {
+		within, ok := strings.CutPrefix(option, native.Within)
+		if !ok {
+			continue
+		}
+		h := &held{within: within, source: path.Join("/", m.Source), place: place}
+		info, err := os.Stat(path.Join(within, h.source))
+		if err != nil {
+			return nil, fmt.Errorf("mount %s on %s: %w", m.Source, m.Destination, err)
+		}
+		m.Options = append(m.Options[:i:i], m.Options[i+1:]...)
+		m.Source = place
+		return h, h.mountPoint(info.IsDir())
+	}
+	return nil, nil
+}

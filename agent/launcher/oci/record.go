@@ -1,0 +1,136 @@
+package oci
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"agora.dev/agora/agent/launcher"
+	"golang.org/x/sys/unix"
+)
+
+// record is what a later launcher needs in order to adopt a container.
+type record struct {
+	ID     string
+	Parent string `json:",omitempty"`
+	Boot   string
+	Cgroup string
+	Shared bool
+	OwnPID bool
+	// Seccomp says that the runtime filters what enters, too.
+	Seccomp bool
+	// PID and Start identify the init; PID 0 means that it was about to be made.
+	PID   int
+	Start uint64
+}
+
+func (c *container) write() error { return writeJSON(filepath.Join(c.dir, "record.json"), c.record) }
+
+func writeJSON(file string, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(file+".new", b, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(file+".new", file)
+}
+
+// recover adopts the containers of an earlier launcher.
+func (l *Launcher) recover() error {
+	entries, err := os.ReadDir(filepath.Join(l.dir, "containers"))
+	if err != nil {
+		return fmt.Errorf("recover: %w", err)
+	}
+	for _, e := range entries {
+		dir := filepath.Join(l.dir, "containers", e.Name())
+		var r record
+		b, err := os.ReadFile(filepath.Join(dir, "record.json"))
+		if err == nil {
+			err = json.Unmarshal(b, &r)
+		}
+		if err != nil || r.ID != e.Name() {
+			l.log.Warn("container record dropped", "container", e.Name(), "error", err)
+			os.RemoveAll(dir)
+			continue
+		}
+		l.adopt(&container{record: r, dir: dir, done: make(chan struct{})})
+	}
+	return nil
+}
+
+func (l *Launcher) adopt(c *container) {
+	c.place = l.existing(c.record)
+	if c.PID == 0 {
+		// The launcher died while the runtime worked: what came of it has no owner.
+		l.discard(c)
+		return
+	}
+	l.containers[c.ID] = c
+	var exit launcher.Exit
+	if b, err := os.ReadFile(filepath.Join(c.dir, "exit.json")); err == nil && json.Unmarshal(b, &exit) == nil {
+		c.exit = exit
+		close(c.done)
+		return
+	}
+	if c.Boot == l.boot && l.observe(c) == nil {
+		return
+	}
+	l.finish(c)
+}
+
+// status reads what the init wrote when its command ended.
+func (c *container) status() (int32, bool) {
+	b, err := os.ReadFile(filepath.Join(c.dir, "status"))
+	if err != nil || len(b) != 4 {
+		return 0, false
+	}
+	return int32(binary.LittleEndian.Uint32(b)), true
+}
+
+// pidFile reads what the runtime wrote.
+func (c *container) pidFile() (int, error) {
+	b, err := os.ReadFile(filepath.Join(c.dir, "pid"))
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(strings.TrimSpace(string(b)))
+}
+
+// open returns the init as a descriptor that the poller of Go's runtime watches.
+func (r record) open() (*os.File, error) {
+	fd, err := unix.PidfdOpen(r.PID, unix.PIDFD_NONBLOCK)
+	if err != nil {
+		return nil, fmt.Errorf("process %d: %w", r.PID, err)
+	}
+	f := os.NewFile(uintptr(fd), "pidfd")
+	if start, err := startTime(r.PID); err != nil || start != r.Start {
+		f.Close()
+		return nil, fmt.Errorf("process %d is another one: %w", r.PID, os.ErrProcessDone)
+	}
+	return f, nil
+}
+
+func bootID() (string, error) {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	return strings.TrimSpace(string(b)), err
+}
+
+// startTime is field 22 of the stat file; the command's name, in parentheses, may hold
+// anything.
+func startTime(pid int) (uint64, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
+	if len(fields) < 20 {
+		return 0, fmt.Errorf("process %d: short stat", pid)
+	}
+	return strconv.ParseUint(fields[19], 10, 64)
+}

@@ -1,0 +1,136 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"agora.dev/agora/agent/launcher/native"
+	"agora.dev/agora/agent/launcher/oci"
+	"golang.org/x/sys/unix"
+)
+
+// Options are those of the launcher's process.
+type Options struct {
+	// Dir holds socket, lock and records.
+	Dir string
+	// Abandoned is how long containers outlive their agent.
+	Abandoned time.Duration
+	// OCI starts containers with an installed OCI runtime; Runtime is its name or path,
+	// empty for the first that is found. Otherwise they are started natively.
+	OCI     bool
+	Runtime string
+	Log     *slog.Logger
+}
+
+// Main is the launcher's process: parent and reaper of all containers. It returns
+// when ctx ends or no agent has come back; containers run on unless abandoned.
+func Main(ctx context.Context, o Options) error {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("launcher: become reaper: %w", err)
+	}
+	raiseFiles()
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return fmt.Errorf("launcher: %w", err)
+	}
+	lock, err := os.OpenFile(filepath.Join(o.Dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("launcher: %w", err)
+	}
+	defer lock.Close()
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return fmt.Errorf("launcher: another one has %s: %w", o.Dir, err)
+	}
+	if o.OCI {
+		l, err := oci.New(oci.Config{Dir: o.Dir, Runtime: o.Runtime, Log: o.Log})
+		if err != nil {
+			return err
+		}
+		defer l.Close()
+		return Serve(ctx, o.Dir, l, o.Abandoned, o.Log)
+	}
+	l, err := native.New(native.Config{Dir: o.Dir, Log: o.Log})
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	go reap(ctx, l)
+	return Serve(ctx, o.Dir, l, o.Abandoned, o.Log)
+}
+
+// reap ends with ctx.
+func reap(ctx context.Context, l *native.Launcher) {
+	ended := make(chan os.Signal, 1)
+	signal.Notify(ended, unix.SIGCHLD)
+	defer signal.Stop(ended)
+	// An init that is about to be reaped by its own watch can hide an orphan behind it.
+	again := time.NewTicker(10 * time.Second)
+	defer again.Stop()
+	for {
+		l.ReapOrphans()
+		select {
+		case <-ended:
+		case <-again.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// raiseFiles makes room for a pidfd and a terminal a container.
+func raiseFiles() {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) == nil && limit.Cur < limit.Max {
+		limit.Cur = limit.Max
+		_ = unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
+	}
+}
+
+// Ensure connects to the launcher in dir, and starts one with the given command when
+// none answers. The process has its own session and outlives the caller; its log goes
+// to launcher.log in dir.
+func Ensure(ctx context.Context, dir string, command ...string) (*Client, error) {
+	if c, err := Dial(ctx, dir); err == nil {
+		return c, nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("start launcher: %w", err)
+	}
+	log, err := os.OpenFile(filepath.Join(dir, "launcher.log"), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("start launcher: %w", err)
+	}
+	defer log.Close()
+	cmd := exec.Command(command[0], command[1:]...)
+	cmd.Stdout, cmd.Stderr, cmd.Dir = log, log, "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start launcher: %w", err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }() // reaps it, should it end before us
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if c, err := Dial(ctx, dir); err == nil {
+			return c, nil
+		}
+		select {
+		case err := <-ended:
+			if err == nil {
+				err = errors.New("it ended")
+			}
+			return nil, fmt.Errorf("start launcher: %w; see %s", err, log.Name())
+		case <-ctx.Done():
+			return nil, fmt.Errorf("start launcher: %w", ctx.Err())
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,120 @@
+package remote_test
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"agora.dev/agora/agent/launcher"
+	"agora.dev/agora/agent/launcher/launchertest"
+	"agora.dev/agora/agent/launcher/remote"
+)
+
+// The test binary is the launcher's process when its first argument says so.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "launcher" {
+		os.Exit(remote.Command(os.Args[2:], os.Stderr))
+	}
+	os.Exit(m.Run())
+}
+
+// process is a launcher's process that a test started.
+type process struct {
+	*remote.Client
+	cmd *exec.Cmd
+}
+
+func start(t testing.TB, dir, abandoned string) *process {
+	t.Helper()
+	timeout, err := time.ParseDuration(abandoned)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(os.Args[0], append([]string{"launcher"}, remote.Arguments(dir, timeout)...)...)
+	cmd.Stderr = os.Stderr
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for range 2000 {
+		if c, err := remote.Dial(context.Background(), dir); err == nil {
+			return &process{c, cmd}
+		}
+		<-tick.C
+	}
+	t.Fatal("launcher did not answer")
+	return nil
+}
+
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill()
+	_ = p.cmd.Wait()
+	p.Close()
+}
+
+// open gives the suite a launcher that is killed, never stopped.
+func open(t testing.TB, dir string) (launcher.Launcher, func()) {
+	p := start(t, dir, "0s")
+	return p, p.kill
+}
+
+func TestLauncherProcessKeepsTheContract(t *testing.T) { launchertest.Run(t, open) }
+
+func TestAbandonedContainersAreDestroyed(t *testing.T) {
+	var last *process
+	r := launchertest.NewRig(t, func(t testing.TB, dir string) (launcher.Launcher, func()) {
+		last = start(t, dir, "50ms")
+		return last, last.kill
+	})
+	request := r.Request("left", "echo up; sleep 1000")
+	pid, err := r.Start(r.Context(), request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Await(request, "up")
+	last.Close()
+	if err := last.cmd.Wait(); err != nil {
+		t.Fatalf("launcher: %v", err)
+	}
+	if err := syscall.Kill(pid, 0); err != syscall.ESRCH {
+		t.Errorf("container lives on: %v", err)
+	}
+	r.Reopen()
+}
+
+func TestNewerAgentIsToldToRestartTheLauncher(t *testing.T) {
+	r := launchertest.NewRig(t, open)
+	err := r.Launcher.(*process).Speak(r.Context(), remote.Version+1)
+	if err == nil || !strings.Contains(err.Error(), "restart the launcher") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestEnsureStartsALauncherOnce(t *testing.T) {
+	launchertest.Busybox(t)
+	dir := t.TempDir()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	command := append([]string{os.Args[0], "launcher"}, remote.Arguments(dir, 0)...)
+	first, err := remote.Ensure(ctx, dir, command...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := remote.Ensure(ctx, dir, "/no/such/program")
+	if err != nil {
+		t.Fatalf("a second agent started another: %v", err)
+	}
+	if err := first.Stop(ctx); err != nil {
+		t.Error(err)
+	}
+	first.Close()
+	second.Close()
+}

@@ -1,0 +1,245 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"agora.dev/agora/agent/launcher"
+	"golang.org/x/sys/unix"
+)
+
+// Serve answers calls on the socket in dir until ctx ends, or until no agent has been
+// connected for abandoned, when it destroys all containers first (Mesos
+// --recovery_timeout). Zero means never.
+func Serve(ctx context.Context, dir string, l launcher.Launcher, abandoned time.Duration, log *slog.Logger) error {
+	path := filepath.Join(dir, SocketName)
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("launcher socket: %w", err)
+	}
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return fmt.Errorf("launcher socket: %w", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		return fmt.Errorf("launcher socket: %w", err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	s := &server{launcher: l, log: log, cancel: cancel, abandoned: abandoned, conns: map[*net.UnixConn]bool{}}
+	s.absent()
+	stop := context.AfterFunc(ctx, func() { listener.Close(); s.closeAll() })
+	defer stop()
+	defer cancel()
+	for {
+		conn, err := listener.AcceptUnix()
+		if err != nil {
+			s.group.Wait()
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("launcher socket: %w", err)
+		}
+		s.group.Go(func() { s.converse(ctx, conn) })
+	}
+}
+
+type server struct {
+	launcher  launcher.Launcher
+	log       *slog.Logger
+	cancel    context.CancelFunc
+	abandoned time.Duration
+	group     sync.WaitGroup
+
+	mu    sync.Mutex
+	conns map[*net.UnixConn]bool
+	timer *time.Timer
+}
+
+func (s *server) closeAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for conn := range s.conns {
+		conn.Close()
+	}
+}
+
+// absent starts the clock when the last connection has gone.
+func (s *server) absent() {
+	if s.abandoned > 0 {
+		s.timer = time.AfterFunc(s.abandoned, s.abandon)
+	}
+}
+
+func (s *server) abandon() {
+	s.mu.Lock()
+	alone := len(s.conns) == 0
+	s.mu.Unlock()
+	if !alone {
+		return
+	}
+	s.log.Warn("no agent came back; containers are destroyed", "after", s.abandoned)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	list, _ := s.launcher.List(ctx)
+	for _, c := range list {
+		if err := s.launcher.Destroy(ctx, c.ID); err != nil && !errors.Is(err, launcher.ErrUnknownContainer) {
+			s.log.Error("abandoned container not destroyed", "container", c.ID, "error", err)
+		}
+	}
+	s.cancel()
+}
+
+// converse answers the calls of one connection, one at a time.
+func (s *server) converse(ctx context.Context, conn *net.UnixConn) {
+	defer conn.Close()
+	if err := sameUser(conn); err != nil {
+		s.log.Warn("launcher connection refused", "error", err)
+		return
+	}
+	s.mu.Lock()
+	s.conns[conn] = true
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.conns, conn)
+		if len(s.conns) == 0 {
+			s.absent()
+		}
+	}()
+	for {
+		var c call
+		files, err := receive(conn, &c)
+		if err != nil {
+			return
+		}
+		a := s.do(ctx, conn, c, files)
+		closeAll(files)
+		if send(conn, a) != nil {
+			if c.Start != nil && a.PID != 0 {
+				s.undo(c.Start.ID)
+			}
+			return
+		}
+	}
+}
+
+func (s *server) do(ctx context.Context, conn *net.UnixConn, c call, files []*os.File) (a answer) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var err error
+	if c.Version > Version {
+		return answer{Error: fmt.Sprintf("launcher speaks version %d, the agent %d: restart the launcher", Version, c.Version)}
+	}
+	switch c.Method {
+	case "start":
+		if c.Start == nil {
+			return answer{Error: "start: no request"}
+		}
+		a.PID, err = s.start(ctx, conn, *c.Start)
+	case "enter":
+		if c.Enter == nil || len(files) == 0 {
+			return answer{Error: "enter: no request or no files"}
+		}
+		enter := launcher.Enter{ID: c.Enter.ID, Parent: c.Enter.Parent, Process: c.Enter.Process, Seccomp: c.Enter.Seccomp}
+		for i := range enter.Files {
+			enter.Files[i] = files[min(i, len(files)-1)]
+		}
+		a.PID, err = s.launcher.Enter(ctx, enter)
+	case "wait":
+		defer hangup(conn, cancel)()
+		var exit launcher.Exit
+		exit, err = s.launcher.Wait(ctx, c.ID)
+		a.Exit = &exit
+	case "signal":
+		err = s.launcher.Signal(ctx, c.ID, syscall.Signal(c.Signal))
+	case "destroy":
+		err = s.launcher.Destroy(ctx, c.ID)
+	case "remove":
+		err = s.launcher.Remove(ctx, c.ID)
+	case "list":
+		a.List, err = s.launcher.List(ctx)
+	case "stop":
+		s.cancel()
+	default:
+		return answer{Error: fmt.Sprintf("launcher knows no %q: restart it", c.Method)}
+	}
+	if err != nil {
+		return answer{Error: err.Error(), Unknown: errors.Is(err, launcher.ErrUnknownContainer)}
+	}
+	return a
+}
+
+// start gives up, and leaves nothing, when the agent hangs up meanwhile.
+func (s *server) start(ctx context.Context, conn *net.UnixConn, request launcher.Request) (int, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	watched := hangup(conn, cancel)
+	pid, err := s.launcher.Start(ctx, request)
+	watched()
+	if err == nil && ctx.Err() != nil {
+		s.undo(request.ID)
+		return 0, ctx.Err()
+	}
+	return pid, err
+}
+
+func (s *server) undo(id string) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	err := s.launcher.Destroy(ctx, id)
+	if err == nil {
+		_, _ = s.launcher.Wait(ctx, id)
+		err = s.launcher.Remove(ctx, id)
+	}
+	if err != nil {
+		s.log.Error("container of a cancelled start stays", "container", id, "error", err)
+	}
+}
+
+// hangup cancels when the peer closes; what it returns ends the watch. A client that
+// waits sends nothing more.
+func hangup(conn *net.UnixConn, cancel func()) (end func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		var one [1]byte
+		if _, err := conn.Read(one[:]); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			cancel()
+		}
+	}()
+	return func() {
+		_ = conn.SetReadDeadline(time.Unix(1, 0))
+		<-done
+		_ = conn.SetReadDeadline(time.Time{})
+	}
+}
+
+func sameUser(conn *net.UnixConn) error {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var peer *unix.Ucred
+	var sockErr error
+	if err := raw.Control(func(fd uintptr) { peer, sockErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); err != nil {
+		return err
+	}
+	if sockErr != nil {
+		return sockErr
+	}
+	if int(peer.Uid) != os.Getuid() {
+		return fmt.Errorf("peer is user %d", peer.Uid)
+	}
+	return nil
+}

@@ -1,0 +1,160 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"agora.dev/agora/agent/checkpoint"
+	"agora.dev/agora/agent/core"
+)
+
+// sandboxMaker prepares the directory of a container.
+type sandboxMaker struct {
+	paths checkpoint.Paths
+	agent func() string
+}
+
+// prepare makes the sandbox with its links.
+func (s *sandboxMaker) prepare(_ context.Context, l core.LaunchContainer) error {
+	sandbox := l.Spec.Sandbox
+	if err := os.MkdirAll(sandbox, 0o755); err != nil {
+		return fmt.Errorf("make sandbox: %w", err)
+	}
+	if err := chown(sandbox, l.Spec.User); err != nil {
+		return err
+	}
+	if err := s.links(l); err != nil {
+		return fmt.Errorf("make sandbox: %w", err)
+	}
+	return nil
+}
+
+func (s *sandboxMaker) links(l core.LaunchContainer) error {
+	run := core.Run{Key: l.Executor, Container: l.Spec.ID}
+	if _, nested := l.Spec.ID.Parent(); !nested {
+		return replaceLink(filepath.Base(l.Spec.Sandbox), filepath.Join(s.paths.Runs(s.agent(), l.Executor), "latest"))
+	}
+	run.Container = l.Spec.ID.Root()
+	link := s.paths.TaskLink(s.agent(), run, l.Task)
+	if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
+		return err
+	}
+	return replaceLink(filepath.Join("..", "containers", filepath.Base(l.Spec.Sandbox)), link)
+}
+
+func replaceLink(target, path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.Symlink(target, path)
+}
+
+// chown gives a sandbox to a user of the host, by name or number.
+func chown(dir, name string) error {
+	if name == "" || os.Geteuid() != 0 {
+		return nil
+	}
+	account, err := user.Lookup(name)
+	if err != nil {
+		if uid, numeric := strconv.Atoi(name); numeric == nil {
+			return os.Chown(dir, uid, uid)
+		}
+		return fmt.Errorf("user %q does not exist on this machine", name)
+	}
+	uid, _ := strconv.Atoi(account.Uid)
+	gid, _ := strconv.Atoi(account.Gid)
+	if err := os.Chown(dir, uid, gid); err != nil {
+		return fmt.Errorf("make sandbox: %w", err)
+	}
+	return nil
+}
+
+// collector removes sandboxes that were forgotten longer ago than --gc_delay.
+type collector struct {
+	delay time.Duration
+	log   *slog.Logger
+
+	// atOnce wakes the sweep for sandboxes that need not wait.
+	atOnce  chan struct{}
+	mu      sync.Mutex
+	waiting []forgotten
+}
+
+type forgotten struct {
+	at  time.Time
+	dir string
+}
+
+// maxForgotten bounds the list; beyond it the oldest goes early.
+const maxForgotten = 20000
+
+func (g *collector) forget(f core.ForgetSandbox) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !f.AtOnce {
+		g.waiting = append(g.waiting, forgotten{time.Now(), f.Sandbox})
+		return
+	}
+	g.waiting = slices.Insert(g.waiting, 0, forgotten{time.Time{}, f.Sandbox})
+	select {
+	case g.atOnce <- struct{}{}:
+	default: // a sweep is on its way
+	}
+}
+
+// find plans the removal of sandboxes that an earlier agent left, by their age. Those of
+// keep are in use.
+func (g *collector) find(work string, keep map[string]bool) {
+	found, err := filepath.Glob(filepath.Join(work, "slaves", "*", "frameworks", "*", "executors", "*", "runs", "*"))
+	if err != nil {
+		return
+	}
+	for _, dir := range found {
+		info, err := os.Lstat(dir)
+		if err == nil && info.IsDir() && !keep[dir] {
+			g.waiting = append(g.waiting, forgotten{info.ModTime(), dir})
+		}
+	}
+	slices.SortFunc(g.waiting, func(a, b forgotten) int { return a.at.Compare(b.at) })
+}
+
+// run sweeps every minute until ctx ends.
+func (g *collector) run(ctx context.Context) {
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			g.sweep(now)
+		case <-g.atOnce:
+			g.sweep(time.Now())
+		}
+	}
+}
+
+func (g *collector) sweep(now time.Time) {
+	g.mu.Lock()
+	var due []forgotten
+	for len(g.waiting) > 0 && (now.Sub(g.waiting[0].at) >= g.delay || len(g.waiting) > maxForgotten) {
+		due = append(due, g.waiting[0])
+		g.waiting = g.waiting[1:]
+	}
+	g.mu.Unlock()
+	for _, f := range due {
+		if err := os.RemoveAll(f.dir); err != nil {
+			g.log.Warn("sandbox not removed", "sandbox", f.dir, "error", err)
+		}
+	}
+}
