@@ -1,0 +1,177 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"agora.dev/agora/agent/images"
+	"agora.dev/agora/devcluster"
+)
+
+func (a *App) addImageVerbs(cmd *cobra.Command) {
+	store := cmd.PersistentFlags().String("store", filepath.Join(devcluster.DefaultStateDir(), devcluster.ImagesDir), "directory of the store")
+	open := func() (*images.Store, error) { return images.Open(*store, images.Config{}) }
+	cmd.AddCommand(a.imageLs(open), a.imageLoad(open), a.imagePull(open))
+}
+
+func (a *App) imageLs(open func() (*images.Store, error)) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "ls",
+		Aliases: []string{"list"},
+		Short:   "List images",
+		Example: "  agora image ls -o json",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			store, err := open()
+			if err != nil {
+				return err
+			}
+			list, err := store.List()
+			if err != nil {
+				return err
+			}
+			return a.print(imageTable(list))
+		},
+	}
+	a.addOutput(cmd)
+	return cmd
+}
+
+func imageTable(list []*images.Image) table {
+	t := table{Columns: []string{"IMAGE", "ID", "SIZE", "ADDED", "PLATFORM", "DIGEST"}, Wide: 2, Value: list}
+	for _, image := range list {
+		if image.Builtin {
+			t.Rows = append(t.Rows, []string{images.Familiar(image.Reference), "-", "-", "built in", image.OS + "/" + image.Arch, "-"})
+			continue
+		}
+		id := strings.TrimPrefix(image.ID, "sha256:")
+		t.Rows = append(t.Rows, []string{images.Familiar(image.Reference), id[:min(12, len(id))], bytesText(image.Size),
+			age(&image.Added), image.OS + "/" + image.Arch, image.Digest})
+	}
+	if list == nil {
+		t.Value = []*images.Image{}
+	}
+	return t
+}
+
+// bytesText is a size for people.
+func bytesText(n int64) string {
+	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
+	v, unit := float64(n), 0
+	for v >= 1024 && unit < len(units)-1 {
+		v, unit = v/1024, unit+1
+	}
+	return fmt.Sprintf("%.3g %s", v, units[unit])
+}
+
+func (a *App) imageLoad(open func() (*images.Store, error)) *cobra.Command {
+	return &cobra.Command{
+		Use:     "load FILE",
+		Short:   "Load images from a docker save archive or an OCI layout",
+		Example: "  docker save web:1 > web.tar; agora image load web.tar",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			store, err := open()
+			if err != nil {
+				return err
+			}
+			loaded, err := store.Load(cmd.Context(), args[0])
+			if err != nil {
+				return imageError(err)
+			}
+			for _, image := range loaded {
+				fmt.Fprintln(a.Out, images.Familiar(image.Reference))
+			}
+			return nil
+		},
+	}
+}
+
+func (a *App) imagePull(open func() (*images.Store, error)) *cobra.Command {
+	var user string
+	cmd := &cobra.Command{
+		Use:     "pull IMAGE",
+		Short:   "Pull an image from its registry",
+		Example: "  agora image pull registry.example:5000/web:1",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			store, err := open()
+			if err != nil {
+				return err
+			}
+			credentials := images.Credentials{}
+			credentials.Username, credentials.Password, _ = strings.Cut(user, ":")
+			return a.pull(cmd.Context(), store, args[0], credentials)
+		},
+	}
+	cmd.Flags().StringVar(&user, "creds", "", "USER:PASSWORD for the registry")
+	return cmd
+}
+
+func (a *App) pull(ctx context.Context, store *images.Store, ref string, credentials images.Credentials) error {
+	progress := &pullProgress{app: a, layers: map[string]images.Event{}}
+	if !isTerminal(a.Err) {
+		progress = nil
+	}
+	var report images.Progress
+	if progress != nil {
+		report = progress.event
+	}
+	image, err := store.Pull(ctx, ref, credentials, report)
+	if progress != nil {
+		fmt.Fprint(a.Err, "\r\x1b[K")
+	}
+	if err != nil {
+		return imageError(err)
+	}
+	fmt.Fprintln(a.Out, images.Familiar(image.Reference))
+	return nil
+}
+
+// pullProgress keeps one line of a terminal up to date.
+type pullProgress struct {
+	app    *App
+	mu     sync.Mutex
+	layers map[string]images.Event
+	shown  time.Time
+}
+
+func (p *pullProgress) event(e images.Event) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.layers[e.Layer] = e
+	if time.Since(p.shown) < 100*time.Millisecond {
+		return
+	}
+	p.shown = time.Now()
+	var done int
+	var bytes int64
+	for _, layer := range p.layers {
+		bytes += layer.Current
+		if layer.Done {
+			done++
+		}
+	}
+	fmt.Fprintf(p.app.Err, "\r\x1b[Kpulling: %d of %d layers, %s", done, len(p.layers), bytesText(bytes))
+}
+
+// imageError gives the errors of the store their exit codes.
+func imageError(err error) error {
+	code := ExitFailure
+	switch {
+	case errors.Is(err, images.ErrNotFound):
+		code = ExitNotFound
+	case errors.Is(err, images.ErrUnreachable):
+		code = ExitUnreachable
+	case errors.Is(err, images.ErrReference):
+		code = ExitUsage
+	}
+	return &exitError{code: code, text: err.Error(), err: err}
+}

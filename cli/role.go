@@ -1,0 +1,73 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"agora.dev/agora/internal/flags"
+)
+
+// role is a command whose flags are Mesos's: --name=value, --no-name, MESOS_NAME, file://.
+type role struct {
+	use, short, example string
+	flags               *flags.Set
+	// run does the work until ctx ends.
+	run func(ctx context.Context, log *slog.Logger) error
+}
+
+func (a *App) roleCommand(r role) *cobra.Command {
+	level, file, set := "INFO", "", r.flags
+	set.String(&level, "logging_level", "DEBUG, INFO, WARNING or ERROR")
+	set.Path(&file, "log_file", "append the log to this file instead of standard error")
+	cmd := &cobra.Command{
+		Use:                r.use,
+		Short:              r.short,
+		Example:            r.example,
+		DisableFlagParsing: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if slices.Contains(args, "--help") || slices.Contains(args, "-h") {
+				return cmd.Help()
+			}
+			rest, err := set.Parse(args, os.Environ())
+			if err != nil {
+				return usagef("%v", err)
+			}
+			if len(rest) > 0 {
+				return usagef("unexpected argument %q; options are written --name=value", rest[0])
+			}
+			out := a.Err
+			if file != "" {
+				opened, err := os.OpenFile(file, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o640)
+				if err != nil {
+					return usagef("--log_file=%s: %v", file, err)
+				}
+				defer opened.Close()
+				out = opened
+			}
+			log := slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: logLevel(level)}))
+			return r.run(cmd.Context(), log)
+		},
+	}
+	cmd.SetHelpFunc(func(*cobra.Command, []string) {
+		fmt.Fprintf(a.Out, "%s\n\nUsage:\n  agora %s [--name=value ...]\n\nExample:\n%s\n\nOptions, also as MESOS_NAME in the environment, also as --name=file:///path:\n%s",
+			r.short, r.use, r.example, set.Usage())
+	})
+	return cmd
+}
+
+func logLevel(name string) slog.Level {
+	switch name {
+	case "DEBUG":
+		return slog.LevelDebug
+	case "WARNING":
+		return slog.LevelWarn
+	case "ERROR":
+		return slog.LevelError
+	}
+	return slog.LevelInfo
+}
