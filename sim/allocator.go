@@ -1,0 +1,56 @@
+package sim
+
+import (
+	"agora.dev/agora/master/allocator"
+	"agora.dev/agora/master/core"
+)
+
+// allocatorNode runs the allocator of one master on its own queue, as the real master
+// does on its own loop.
+type allocatorNode struct {
+	m         *masterNode
+	allocator *allocator.Allocator
+	stopped   bool
+	queue     []core.AllocatorEvent
+	wake      *timer
+}
+
+func newAllocatorNode(m *masterNode) *allocatorNode {
+	return &allocatorNode{m: m, allocator: allocator.New(allocator.Config{Seed: m.w.rng.Uint64()})}
+}
+
+func (a *allocatorNode) stop() {
+	a.stopped = true
+	a.wake.cancel()
+}
+
+// post queues a command; commands that come close together are handled as one batch.
+func (a *allocatorNode) post(event core.AllocatorEvent) {
+	a.queue = append(a.queue, event)
+	if len(a.queue) == 1 {
+		w := a.m.w
+		w.after(w.upTo(w.latency()), a.run)
+	}
+}
+
+func (a *allocatorNode) run() {
+	if a.stopped {
+		return
+	}
+	w := a.m.w
+	batch := a.queue
+	a.queue = nil
+	ready := a.allocator.Step(w.now, batch)
+	a.wake.cancel()
+	a.wake = w.at(ready.Wake, a.run)
+	if len(ready.Offers) > 0 {
+		w.trace(a.m.host, "allocator makes %d offers", len(ready.Offers))
+		w.after(w.upTo(w.latency()), func() {
+			if !a.stopped {
+				a.m.step(core.Offered{Offers: ready.Offers})
+			}
+		})
+	}
+}
+
+func (a *allocatorNode) check() error { return a.allocator.CheckInvariants() }
