@@ -36,13 +36,14 @@ func TestSameSeedSameTrace(t *testing.T) {
 
 // failed are seeds that once found a violation, each with what was wrong then.
 var failed = map[uint64]string{
-	113:  "a kill was forgotten by an agent that died after it had written TASK_KILLING",
-	130:  "a framework whose call was lost kept its offers for ever",
-	2900: "an executor whose pod vanished with the machine never ended",
-	413:  "operator events did not tell what had happened while an agent was away",
-	149:  "an agent that was marked gone lost its ID while its tasks still ran",
-	567:  "the simulation took a full cluster for one with room",
-	1611: "an agent came back under another ID, and the first one stayed unreachable",
+	113:          "a kill was forgotten by an agent that died after it had written TASK_KILLING",
+	130:          "a framework whose call was lost kept its offers for ever",
+	2900:         "an executor whose pod vanished with the machine never ended",
+	413:          "operator events did not tell what had happened while an agent was away",
+	149:          "an agent that was marked gone lost its ID while its tasks still ran",
+	567:          "the simulation took a full cluster for one with room",
+	743955815282: "a registration that arrived twice took executors off the books that ran since the first",
+	1611:         "an agent came back under another ID, and the first one stayed unreachable",
 }
 
 func TestSeedsThatOnceFailed(t *testing.T) {

@@ -239,17 +239,29 @@ func (c *Core) executorEnded(e *executorRun, how containerizer.Termination) {
 	c.counters.ExecutorsTerminated++
 	c.persist(WriteEnded{Run: e.run})
 	if e.kind != Command {
-		status := int32(0)
-		if how.Status != nil {
-			status = *how.Status
-		}
-		c.toMaster(&link.FromAgent{Message: &link.FromAgent_ExitedExecutor{ExitedExecutor: &link.ExitedExecutor{
-			FrameworkId: e.framework.info.GetId(), ExecutorId: e.info.GetExecutorId(),
-			AgentId: c.info.GetId(), Status: &status,
-		}}})
+		c.tellExit(e, how)
 	}
 	c.forgetContainers(e)
 	c.collect(e)
+}
+
+// tellExit tells the master of an executor's end. While the master has not answered a
+// registration that lists the executor, it may not know it yet: then it is told afterwards.
+func (c *Core) tellExit(e *executorRun, how containerizer.Termination) {
+	status := int32(0)
+	if how.Status != nil {
+		status = *how.Status
+	}
+	message := &link.FromAgent{Message: &link.FromAgent_ExitedExecutor{ExitedExecutor: &link.ExitedExecutor{
+		FrameworkId: e.framework.info.GetId(), ExecutorId: e.info.GetExecutorId(),
+		AgentId: c.info.GetId(), Status: &status,
+	}}}
+	switch c.session.phase {
+	case joining:
+		c.session.exits = append(c.session.exits, message)
+	case joined:
+		c.toMaster(message)
+	}
 }
 
 // endTasks gives every task of an ended executor its terminal update.

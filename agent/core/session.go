@@ -30,6 +30,9 @@ type session struct {
 	pingTimeout time.Duration
 	lastPing    time.Time
 	held        bool // no contact before executors had their time to reconnect
+	// exits of executors that ended while a registration waited for its answer; at most as
+	// many as the registration listed.
+	exits []*link.FromAgent
 }
 
 func (s *session) wake() time.Time {
@@ -71,7 +74,7 @@ func (c *Core) expireSession() {
 }
 
 func (c *Core) offline(delay time.Duration) {
-	c.session.phase, c.session.link = offline, 0
+	c.session.phase, c.session.link, c.session.exits = offline, 0, nil
 	c.session.nextTry = c.now.Add(delay)
 	c.updates.Pause()
 }
@@ -176,6 +179,10 @@ func (c *Core) joined(timeout *float64) {
 	if timeout != nil && *timeout > 0 {
 		c.session.pingTimeout = time.Duration(*timeout * float64(time.Second))
 	}
+	for _, exit := range c.session.exits {
+		c.toMaster(exit)
+	}
+	c.session.exits = nil
 	c.updates.Resume(c.now)
 	c.counters.Registrations++
 }

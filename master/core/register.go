@@ -119,6 +119,10 @@ func (c *Core) reregister(l *agentLink, m *link.Reregister) {
 	case l.agent != nil && l.agent.id != id:
 		c.refuse(l.id, "This link belongs to agent "+string(l.agent.id))
 		return
+	case l.agent != nil && l.agent.link == l:
+		// A repeat, sent before the answer was there: it knows nothing of what was launched since.
+		c.reregistered(l.agent, nil)
+		return
 	case c.gone[id] != nil && !planted.Active("master-readmit-gone"):
 		c.shutDownAgent(l, agentGone)
 		return
