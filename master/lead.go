@@ -83,9 +83,6 @@ func (m *Master) open(ctx context.Context, store kv.Store) error {
 	if err != nil {
 		return err
 	}
-	for role, weight := range m.cfg.Weights {
-		contents.Weights[role] = weight
-	}
 	m.leader.Store(&httpapi.Leader{Known: true, Self: true, Address: m.address()})
 	return m.core.post(ctx, core.Elected{Contents: contents})
 }

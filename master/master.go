@@ -131,6 +131,7 @@ func (m *Master) wire() {
 	m.core = newCoreMachine(core.New(core.Config{
 		Master:                          m.info,
 		Roles:                           m.cfg.Roles,
+		Weights:                         m.cfg.Weights,
 		RefuseRootSubmissions:           !m.cfg.RootSubmissions,
 		AgentPingTimeout:                m.cfg.AgentPingTimeout,
 		MaxAgentPingTimeouts:            m.cfg.MaxAgentPingTimeouts,
@@ -158,7 +159,7 @@ func (m *Master) wire() {
 		LogDir:         m.cfg.LogDir,
 		Cluster:        m.cfg.Cluster,
 		Version:        build,
-		Weights:        m.cfg.Weights,
+		Roles:          m.cfg.Roles,
 		MaxSubscribers: m.cfg.MaxOperatorStreams,
 		Link:           m.links,
 		Log:            m.log,

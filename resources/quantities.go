@@ -82,6 +82,13 @@ func (q Quantities) Contains(other Quantities) bool {
 	return true
 }
 
+// Within says whether no amount of q is above the limit of its name; no limit allows any.
+func (q Quantities) Within(limits Quantities) bool {
+	return !slices.ContainsFunc(q, func(one Quantity) bool {
+		return slices.ContainsFunc(limits, func(l Quantity) bool { return l.Name == one.Name && one.Milli > l.Milli })
+	})
+}
+
 // Add is the sum by name.
 func (q Quantities) Add(other Quantities) Quantities {
 	return NewQuantities(slices.Concat(q, other)...)
@@ -103,8 +110,11 @@ func (q Quantities) IsEmpty() bool {
 	return !slices.ContainsFunc(q, func(one Quantity) bool { return one.Milli > 0 })
 }
 
-// String prints like Mesos: cpus:4; mem:1024.
+// String prints like Mesos: cpus:4; mem:1024, or {} for nothing.
 func (q Quantities) String() string {
+	if len(q) == 0 {
+		return "{}"
+	}
 	parts := make([]string, 0, len(q))
 	for _, one := range q {
 		parts = append(parts, one.Name+":"+formatMilli(one.Milli))

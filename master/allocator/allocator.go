@@ -53,6 +53,7 @@ type Allocator struct {
 	rng        *rand.Rand
 	now        time.Time
 	runs       uint64
+	changes    uint64 // of quotas
 }
 
 // Ready is what a step yields.
@@ -135,6 +136,7 @@ func (a *Allocator) apply(command core.AllocatorEvent) {
 	case core.AllocatorSetWeights:
 		a.setWeights(c.Weights)
 	case core.AllocatorSetQuotas:
+		a.changes++
 		a.setQuotas(c.Quotas)
 	case core.AllocatorExpectAgents:
 		// The pause after an election is the business of whoever feeds the commands.

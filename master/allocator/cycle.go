@@ -230,5 +230,5 @@ func (a *Allocator) settle(ag *agent, given []grant, offers []core.AllocatorOffe
 func (a *Allocator) offer(ag *agent, g grant) core.AllocatorOffer {
 	c := g.client
 	return core.AllocatorOffer{Framework: c.framework.id, Role: c.role.path, Agent: ag.id, Generation: ag.generation,
-		Resources: protos(g.portions, c.allocation)}
+		Resources: protos(g.portions, c.allocation), QuotaChanges: a.changes}
 }

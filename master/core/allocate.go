@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"agora.dev/agora/api/mesos/v1"
+	"agora.dev/agora/api/mesos/v1/quota"
 )
 
 func (c *Core) allocate(e AllocatorEvent) { c.send(ToAllocator{Event: e}) }
@@ -13,9 +14,15 @@ func (c *Core) allocatorSettings() {
 		c.allocate(AllocatorSetWeights{Weights: c.registry.Weights})
 	}
 	if len(c.registry.Quotas) > 0 {
-		c.allocate(AllocatorSetQuotas{Quotas: c.registry.Quotas})
+		c.allocatorSetQuotas(c.registry.Quotas)
 	}
 	c.allocate(AllocatorExpectAgents{Count: len(c.recovered)})
+}
+
+// allocatorSetQuotas counts: offers that were made before are against the old quotas.
+func (c *Core) allocatorSetQuotas(quotas map[string]*quota.QuotaConfig) {
+	c.quotaChanges++
+	c.allocate(AllocatorSetQuotas{Quotas: quotas})
 }
 
 func (c *Core) allocatorAddFramework(f *framework) {

@@ -22,6 +22,9 @@ type AllocatorOffer struct {
 	// Generation repeats that of AllocatorAddAgent: an offer of an agent that was removed
 	// and added again meanwhile is void. Zero is not checked.
 	Generation uint64
+	// QuotaChanges is how many AllocatorSetQuotas had been carried out: an offer that is older than
+	// the last one is void.
+	QuotaChanges uint64
 }
 
 type (

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"agora.dev/agora/api/mesos/v1"
+	"agora.dev/agora/api/mesos/v1/quota"
 	"agora.dev/agora/master/registry"
 )
 
@@ -29,7 +30,12 @@ type Core struct {
 	moving     map[AgentID]bool
 	offers     map[OfferID]*offer
 
-	registry  *registry.Contents // settings only: weights, quotas, maintenance
+	registry *registry.Contents // settings only: weights, quotas, maintenance
+	// orderedQuotas has those of the registry with the writes under way; quotaChanges counts
+	// what the allocator was told of them.
+	orderedQuotas map[string]*quota.QuotaConfig
+	quotaChanges  uint64
+
 	pending   map[PersistID]func()
 	nextWrite PersistID
 	timers    timerHeap
@@ -167,6 +173,7 @@ func (c *Core) handleIdle(event Event) {
 func (c *Core) electedWith(contents *registry.Contents) {
 	c.elected, c.electedAt = true, c.now
 	c.registry.Weights, c.registry.Quotas = contents.Weights, contents.Quotas
+	c.orderedQuotas = contents.Quotas
 	c.registry.Schedule, c.registry.Machines = contents.Schedule, contents.Machines
 	c.registry.Deactivated, c.registry.Draining = contents.Deactivated, contents.Draining
 	for _, id := range sortedKeys(contents.Admitted) {
@@ -181,6 +188,7 @@ func (c *Core) electedWith(contents *registry.Contents) {
 		c.addGone(AgentID(id), contents.Gone[id])
 	}
 	c.allocatorSettings()
+	c.firstWeights()
 	if len(c.recovered) > 0 {
 		c.after(c.cfg.AgentReregisterTimeout, c.recoveryTimeout)
 	}

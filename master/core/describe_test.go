@@ -116,6 +116,11 @@ func describeOperatorEvent(e OperatorEvent) string {
 func describeAllocatorEvent(e AllocatorEvent) string {
 	name := strings.TrimPrefix(fmt.Sprintf("%T", e), "core.Allocator")
 	switch e := e.(type) {
+	case AllocatorSetQuotas:
+		for _, role := range sortedKeys(e.Quotas) {
+			name += fmt.Sprintf(" %s guarantees %s limits %s", role, quantitiesOf(e.Quotas[role].GetGuarantees()), quantitiesOf(e.Quotas[role].GetLimits()))
+		}
+		return name
 	case AllocatorAddFramework:
 		return fmt.Sprintf("%s %s active=%t suppressed=%v", name, e.ID, e.Active, e.Suppressed)
 	case AllocatorUpdateFramework:

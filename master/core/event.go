@@ -156,6 +156,8 @@ type Config struct {
 	Master *mesos.MasterInfo
 	// Roles is the whitelist; empty allows every role.
 	Roles []string
+	// Weights of roles, for a registry that has none (--weights).
+	Weights map[string]float64
 	// RefuseRootSubmissions refuses frameworks of user root.
 	RefuseRootSubmissions bool
 

@@ -68,7 +68,8 @@ func (c *Core) makeOffer(given AllocatorOffer) *offer {
 	if a != nil && given.Generation != 0 && given.Generation != a.generation {
 		return nil // the allocator dropped it with the agent's removal
 	}
-	if f == nil || f.conn == 0 || !f.rec.Active || !f.hasRole(role) || a == nil || !a.rec.Active || a.link == nil {
+	stale := given.QuotaChanges != c.quotaChanges
+	if stale || f == nil || f.conn == 0 || !f.rec.Active || !f.hasRole(role) || a == nil || !a.rec.Active || a.link == nil {
 		c.allocatorRecover(framework, agentName, resources, nil)
 		return nil
 	}

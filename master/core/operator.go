@@ -23,6 +23,10 @@ func (c *Core) operatorCall(e OperatorCall) {
 			return
 		}
 		c.setDeactivated(e.Request, call.Agent, false)
+	case UpdateWeights:
+		c.updateWeights(e.Request, call)
+	default:
+		c.quotaCall(e.Request, call)
 	}
 }
 

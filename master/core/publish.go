@@ -106,6 +106,8 @@ func (c *Core) Snapshot() *Snapshot {
 		Offers:              p.offers.view(),
 		Operations:          p.operations.view(),
 		Counters:            p.counters,
+		Weights:             c.registry.Weights,
+		Quotas:              c.registry.Quotas,
 	}
 	return p.last
 }

@@ -124,6 +124,9 @@ func (s *scripted) run(t *testing.T, command string) []string {
 	if err != nil {
 		t.Fatalf("%q: %v", command, err)
 	}
+	if offered, ok := event.(Offered); ok && verb == "offer" { // not "late-offer"
+		offered.Offers[0].QuotaChanges = s.core.quotaChanges
+	}
 	return describeReady(s.core.Step(s.now, event))
 }
 
@@ -173,7 +176,7 @@ func parseEvent(verb, rest string) (Event, error) {
 		return AgentLinkOpened{Link: LinkID(number(0)), IP: words[1]}, nil
 	case "unlink":
 		return AgentLinkClosed{Link: LinkID(number(0))}, nil
-	case "offer":
+	case "offer", "late-offer":
 		return Offered{Offers: []AllocatorOffer{{Framework: FrameworkID(words[0]), Role: words[1], Agent: AgentID(words[2]),
 			Resources: parseResources(words[3], "")}}}, nil
 	case "written":
@@ -187,6 +190,9 @@ func parseEvent(verb, rest string) (Event, error) {
 }
 
 func parseOperator(words []string) (Event, error) {
+	if call := parseSetting(words); call != nil {
+		return OperatorCall{Request: 99, Call: call}, nil
+	}
 	calls := map[string]OperatorCommand{
 		"teardown":   Teardown{Framework: FrameworkID(words[1])},
 		"gone":       MarkGone{Agent: AgentID(words[1])},
@@ -211,6 +217,12 @@ func parseElect(words []string) (Event, error) {
 			contents.Unreachable[id] = testStart
 		case "gone":
 			contents.Gone[id] = testStart
+		case "weight":
+			role, weight, _ := strings.Cut(id, ":")
+			contents.Weights[role], _ = strconv.ParseFloat(weight, 64)
+		case "quota":
+			config := parseQuota(strings.Split(id, "/"))
+			contents.Quotas[config.GetRole()] = config
 		default:
 			return nil, errors.New("elect " + word)
 		}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"agora.dev/agora/api/mesos/v1"
+	"agora.dev/agora/api/mesos/v1/quota"
 	"agora.dev/agora/api/mesos/v1/scheduler"
 )
 
@@ -28,7 +29,11 @@ type Snapshot struct {
 	Offers            View[Offer]
 	Operations        View[Operation]
 	GoneAgents        View[UnreachableAgent]
-	Counters          Counters
+	// Weights and Quotas are those that are in force, by role.
+	Weights map[string]float64
+	Quotas  map[string]*quota.QuotaConfig
+
+	Counters Counters
 }
 
 // Framework is one framework.

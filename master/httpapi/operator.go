@@ -77,7 +77,7 @@ func commandOf(call *master.Call) core.OperatorCommand {
 	case master.Call_REACTIVATE_AGENT:
 		return core.ReactivateAgent{Agent: core.AgentID(call.GetReactivateAgent().GetAgentId().GetValue())}
 	}
-	return nil
+	return settingCommand(call)
 }
 
 // query answers calls that only ask; nil when there is no such query.
@@ -108,6 +108,10 @@ func (s *Server) query(call *master.Call) *master.Response {
 		return &master.Response{GetOperations: operationsProto(snapshot)}
 	case master.Call_GET_ROLES:
 		return &master.Response{GetRoles: s.rolesProto(snapshot)}
+	case master.Call_GET_WEIGHTS:
+		return &master.Response{GetWeights: weightsProto(snapshot)}
+	case master.Call_GET_QUOTA:
+		return &master.Response{GetQuota: &master.Response_GetQuota{Status: quotaProto(snapshot)}}
 	case master.Call_GET_MASTER:
 		return &master.Response{GetMaster: &master.Response_GetMaster{MasterInfo: snapshot.Master,
 			StartTime: ptr(seconds(snapshot.StartedAt)), ElectedTime: ptr(seconds(snapshot.ElectedAt))}}
@@ -245,23 +249,6 @@ func operationsProto(snapshot *core.Snapshot) *master.Response_GetOperations {
 	m := &master.Response_GetOperations{}
 	for operation := range snapshot.Operations.All() {
 		m.Operations = append(m.Operations, operation.Info)
-	}
-	return m
-}
-
-func (s *Server) rolesProto(snapshot *core.Snapshot) *master.Response_GetRoles {
-	m := &master.Response_GetRoles{}
-	for _, role := range s.rolesOf(snapshot) {
-		p := &mesos.Role{Name: ptr(role.name), Weight: ptr(role.weight)}
-		for _, id := range role.frameworks {
-			p.Frameworks = append(p.Frameworks, &mesos.FrameworkID{Value: ptr(string(id))})
-		}
-		total := role.allocated.plus(role.offered)
-		for _, name := range total.names() {
-			p.Resources = append(p.Resources, &mesos.Resource{Name: &name, Type: mesos.Value_SCALAR.Enum(),
-				Scalar: &mesos.Value_Scalar{Value: ptr(total.value(name))}})
-		}
-		m.Roles = append(m.Roles, p)
 	}
 	return m
 }

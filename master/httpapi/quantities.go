@@ -117,53 +117,6 @@ func endpointResources(list []*mesos.Resource) []*mesos.Resource {
 	return out
 }
 
-// role is what is known of one role.
-type role struct {
-	name                         string
-	weight                       float64
-	allocated, offered, reserved quantities
-	frameworks                   []core.FrameworkID
-}
-
-// rolesOf lists every role that has a framework, a reservation, an allocation or a weight.
-func (s *Server) rolesOf(snapshot *core.Snapshot) []*role {
-	all := map[string]*role{}
-	of := func(name string) *role {
-		if all[name] == nil {
-			all[name] = &role{name: name, weight: 1, allocated: quantities{}, offered: quantities{}, reserved: quantities{}}
-		}
-		return all[name]
-	}
-	for name, weight := range s.cfg.Weights {
-		of(name).weight = weight
-	}
-	for framework := range snapshot.Frameworks.All() {
-		for _, name := range frameworkRoles(framework.Info) {
-			of(name).frameworks = append(of(name).frameworks, framework.ID)
-		}
-		for _, h := range holdings(framework) {
-			for _, r := range h.resources {
-				of(allocationRole(r)).allocated.add([]*mesos.Resource{r})
-			}
-		}
-	}
-	for offer := range snapshot.Offers.All() {
-		of(offer.Info.GetAllocationInfo().GetRole()).offered.add(offer.Info.Resources)
-	}
-	for agent := range snapshot.Agents.All() {
-		for _, r := range agent.Total {
-			if name := roleOf(r); name != "*" {
-				of(name).reserved.add([]*mesos.Resource{r})
-			}
-		}
-	}
-	list := make([]*role, 0, len(all))
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		list = append(list, all[name])
-	}
-	return list
-}
-
 func allocationRole(r *mesos.Resource) string {
 	if role := r.GetAllocationInfo().GetRole(); role != "" {
 		return role

@@ -65,6 +65,8 @@ func (s *Server) routes() map[string]http.HandlerFunc {
 		"/tasks":            s.leading(s.get(s.tasks)),
 		"/roles":            s.leading(s.get(s.roles)),
 		"/teardown":         s.leading(s.teardown),
+		"/weights":          s.leading(s.weights),
+		"/quota":            s.leading(s.quota),
 	}
 	if s.cfg.Link != nil {
 		routes["/api/agora/link"] = s.leading(s.cfg.Link.ServeHTTP)
@@ -131,9 +133,10 @@ func (s *Server) get(next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-func methodNotAllowed(w http.ResponseWriter, r *http.Request, allowed string) {
-	w.Header().Set("Allow", allowed)
-	text(w, http.StatusMethodNotAllowed, "405 Method Not Allowed. Expecting one of { '"+allowed+"' }, but received '"+r.Method+"'.")
+func methodNotAllowed(w http.ResponseWriter, r *http.Request, allowed ...string) {
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	text(w, http.StatusMethodNotAllowed, "405 Method Not Allowed. Expecting one of { '"+strings.Join(allowed, "', '")+
+		"' }, but received '"+r.Method+"'.")
 }
 
 // text answers with a plain text, or with nothing.

@@ -48,8 +48,8 @@ type Config struct {
 	LogDir, Cluster string
 	Version         Version
 	Log             *slog.Logger
-	// Weights are shown by /roles.
-	Weights map[string]float64
+	// Roles is the whitelist, shown by /roles.
+	Roles []string
 
 	// MaxBody bounds a request's body; zero: codec.MaxCallSize.
 	MaxBody int64

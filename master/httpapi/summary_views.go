@@ -153,48 +153,6 @@ func number(q url.Values, name string, otherwise int) int {
 	return n
 }
 
-func (s *Server) roles(w http.ResponseWriter, r *http.Request) {
-	roles := s.rolesOf(s.cfg.Snapshot())
-	view(w, r, func(out *writer) {
-		out.element(func() {
-			out.array("roles", func() {
-				for _, role := range roles {
-					out.element(func() { out.role(role) })
-				}
-			})
-		})
-	})
-}
-
-func (w *writer) role(r *role) {
-	amounts := func(name string, q quantities) {
-		w.object(name, func() {
-			for _, resource := range q.names() {
-				w.float(resource, q.value(resource))
-			}
-		})
-	}
-	used := r.allocated.plus(r.offered)
-	w.text("name", r.name)
-	w.float("weight", r.weight)
-	w.object("quota", func() {
-		w.text("role", r.name)
-		w.object("guarantee", func() {})
-		w.object("limit", func() {})
-		amounts("consumed", r.allocated.plus(r.reserved))
-	})
-	amounts("resources", used)
-	amounts("allocated", r.allocated)
-	amounts("offered", r.offered)
-	amounts("reserved", r.reserved)
-	w.array("frameworks", func() {
-		for _, id := range r.frameworks {
-			w.comma()
-			w.quote(string(id))
-		}
-	})
-}
-
 // teardown is POST /teardown with frameworkId in the form.
 func (s *Server) teardown(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {

@@ -41,7 +41,7 @@ func Role(role string) error {
 	case role == "*":
 		return nil
 	case role == "":
-		return invalid("Empty role name is invalid")
+		return invalid("Role names cannot be the empty string")
 	case strings.HasPrefix(role, "/"):
 		return invalidf("Role '%s' cannot start with a slash", role)
 	case strings.HasSuffix(role, "/"):
@@ -62,7 +62,7 @@ func roleComponent(component string) error {
 	case component == "." || component == ".." || component == "*":
 		return invalidf("Role component '%s' is invalid", component)
 	case component[0] == '-':
-		return invalidf("Role component '%s' is invalid because it begins with a dash", component)
+		return invalidf("Role component '%s' is invalid because it starts with a dash", component)
 	case strings.ContainsAny(component, "\t\n\v\f\r \x7f"):
 		return invalidf("Role component '%s' is invalid because it contains backspace or whitespace", component)
 	}
