@@ -25,6 +25,10 @@ func (h *handler) Event(ctx context.Context, event *api.Event) error {
 		return h.o.loop.Post(ctx, core.Offers{Offers: event.GetOffers().GetOffers()})
 	case api.Event_UPDATE:
 		return h.o.loop.Post(ctx, core.Update{Status: event.GetUpdate().GetStatus()})
+	case api.Event_FAILURE:
+		if failure := event.GetFailure(); failure.ExecutorId == nil {
+			return h.o.loop.Post(ctx, core.AgentLost{AgentID: failure.GetAgentId().GetValue()})
+		}
 	case api.Event_ERROR:
 		return fmt.Errorf("the master ended the framework: %s", event.GetError().GetMessage())
 	}

@@ -85,9 +85,7 @@ func (c *Core) loseAgent(a *agent, end fate) {
 		delete(c.byAddress, key)
 	}
 	c.pub.agents.remove(a.slot)
-	for rec := range c.pub.frameworks.each() {
-		c.toFramework(c.frameworks[rec.ID], failure(a.id, "", nil))
-	}
+	c.tellLost(a.id)
 	c.send(OperatorEvent{Type: AgentRemoved, Agent: a.publish()})
 }
 
@@ -166,11 +164,16 @@ func (c *Core) recoveredUnreachable(id AgentID) {
 		c.pub.counters.AgentsUnreachable++
 		c.pub.counters.RecoveryRemovals++
 		c.addLost(id, at)
-		for rec := range c.pub.frameworks.each() {
-			c.toFramework(c.frameworks[rec.ID], failure(id, "", nil))
-		}
+		c.tellLost(id)
 		c.note(noteWarn, "agent did not return after the election", "agent", id)
 	})
+}
+
+// tellLost tells every framework that an agent is lost.
+func (c *Core) tellLost(id AgentID) {
+	for rec := range c.pub.frameworks.each() {
+		c.toFramework(c.frameworks[rec.ID], failure(id, "", nil))
+	}
 }
 
 func failure(agent AgentID, executor ExecutorID, status *int32) *scheduler.Event {
@@ -199,7 +202,9 @@ func (c *Core) markGone(request RequestID, id AgentID) {
 	at := c.now
 	c.persist(registry.MarkGone{ID: string(id), At: at}, func() {
 		delete(c.moving, id)
-		c.dropRecovered(id)
+		if c.dropRecovered(id) != nil {
+			c.tellLost(id) // its tasks are not known here: who has some reconciles
+		}
 		c.dropLost(id)
 		c.addGone(id, at)
 		if a != nil && c.agents[id] == a {

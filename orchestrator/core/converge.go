@@ -236,7 +236,7 @@ func (c *Core) wake(now time.Time) time.Time {
 		}
 	}
 	if c.connected {
-		consider(c.reconcileAt)
+		consider(c.reconciliation.at)
 	}
 	for id := range c.demand {
 		if until := c.delayed(now, id); !until.IsZero() {

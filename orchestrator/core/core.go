@@ -76,6 +76,8 @@ type (
 	Disconnected struct{}
 	Offers       struct{ Offers []*mesos.Offer }
 	Update       struct{ Status *mesos.TaskStatus }
+	// AgentLost: the master has given an agent up.
+	AgentLost struct{ AgentID string }
 	// CallLost: a call did not reach the master; what it was about is asked for soon.
 	CallLost struct{}
 	// Request is a person's; its answer carries the ID.
@@ -89,6 +91,7 @@ func (Subscribed) event()   {}
 func (Disconnected) event() {}
 func (Offers) event()       {}
 func (Update) event()       {}
+func (AgentLost) event()    {}
 func (CallLost) event()     {}
 func (Request) event()      {}
 
@@ -134,17 +137,18 @@ type Core struct {
 	cfg   Config
 	state *State
 
-	connected   bool
-	suppressed  bool
-	revivedAt   time.Time
-	revive      bool
-	reconcileAt time.Time
-	queue       launchqueue.Queue
-	demand      map[string]*demand
-	failures    map[string]*marathon.TaskFailure
-	dirty       map[string]bool
-	portHint    int
-	ready       Ready
+	connected  bool
+	suppressed bool
+	revivedAt  time.Time
+	revive     bool
+	queue      launchqueue.Queue
+	demand     map[string]*demand
+	failures   map[string]*marathon.TaskFailure
+	dirty      map[string]bool
+	portHint   int
+	ready      Ready
+
+	reconciliation reconciliation
 }
 
 // New makes a machine that goes on from state.
@@ -162,7 +166,7 @@ func New(cfg Config, state *State) *Core {
 		cfg.PerOffer = 5
 	}
 	c := &Core{cfg: cfg, state: state, demand: map[string]*demand{}, failures: map[string]*marathon.TaskFailure{},
-		dirty: map[string]bool{}, portHint: 1}
+		dirty: map[string]bool{}, portHint: 1, reconciliation: reconciliation{silent: map[string]bool{}}}
 	for id := range state.Apps {
 		c.dirty[id] = true
 	}
@@ -190,9 +194,9 @@ func (c *Core) Step(now time.Time, event Event) Ready {
 	case Update:
 		c.update(now, e.Status)
 	case CallLost:
-		if soon := now.Add(askAfterLoss); c.reconcileAt.After(soon) {
-			c.reconcileAt = soon
-		}
+		c.reconcileSoon(now, askAfterLoss)
+	case AgentLost:
+		c.agentLost(now, e.AgentID)
 	case Request:
 		c.request(now, e)
 	}
@@ -202,9 +206,7 @@ func (c *Core) Step(now time.Time, event Event) Ready {
 // Tick handles the passing of time.
 func (c *Core) Tick(now time.Time) Ready {
 	c.expire(now)
-	if c.connected && !now.Before(c.reconcileAt) {
-		c.reconcile(now)
-	}
+	c.reconcileDue(now)
 	return c.finish(now)
 }
 

@@ -223,3 +223,42 @@ func TestTheSameDocumentAgainRestartsNothing(t *testing.T) {
 		}
 	}
 }
+
+// restartBesideALostAgent ends the orchestrator with two tasks on agent1, which the next
+// master has heard nothing of.
+func restartBesideALostAgent(t *testing.T) *world {
+	w := newWorld(t)
+	w.agents = []string{"agent1"}
+	w.change(core.Create, web(2))
+	w.run(5 * time.Second)
+	w.expectTasks(2)
+	w.tasks, w.awaited, w.agents, w.asked = map[string]*task{}, "agent1", []string{"agent2"}, 0
+	w.start()
+	w.run(time.Second)
+	w.expectTasks(0)
+	return w
+}
+
+func TestTasksOfAnAgentThatIsGivenUpAreReplacedAtOnce(t *testing.T) {
+	w := restartBesideALostAgent(t)
+	w.awaited = ""
+	w.step(core.AgentLost{AgentID: "agent1"})
+	w.run(2 * time.Second)
+	w.expectTasks(2)
+}
+
+func TestTasksWithoutAnAnswerAreAskedForAgain(t *testing.T) {
+	w := restartBesideALostAgent(t)
+	w.run(3 * time.Minute)
+	if w.asked < 4 || w.asked > 8 {
+		t.Fatalf("asked %d times in 3 minutes, want at 0 s, 5 s, 15 s, 35 s, 75 s, 155 s", w.asked)
+	}
+	w.awaited = ""
+	w.run(3 * time.Minute)
+	w.expectTasks(2)
+	w.asked = 0
+	w.run(9 * time.Minute)
+	if w.asked > 1 {
+		t.Fatalf("asked %d times in 9 minutes although everything was answered", w.asked)
+	}
+}

@@ -27,21 +27,7 @@ func (c *Core) subscribed(now time.Time, id string) {
 	}
 	// Tasks that we do not know of come in answer to the implicit one.
 	c.send(&scheduler.Call{Type: scheduler.Call_RECONCILE.Enum(), Reconcile: &scheduler.Call_Reconcile{}})
-	c.reconcile(now)
-}
-
-// reconcile asks for each task that is written down.
-func (c *Core) reconcile(now time.Time) {
-	c.reconcileAt = now.Add(c.cfg.ReconcileEvery)
-	ask := &scheduler.Call_Reconcile{}
-	for _, id := range keys(c.state.Instances) {
-		i := c.state.Instances[id]
-		ask.Tasks = append(ask.Tasks, &scheduler.Call_Reconcile_Task{TaskId: &mesos.TaskID{Value: proto.String(i.TaskID)},
-			AgentId: &mesos.AgentID{Value: proto.String(i.AgentID)}})
-	}
-	if len(ask.Tasks) > 0 {
-		c.send(&scheduler.Call{Type: scheduler.Call_RECONCILE.Enum(), Reconcile: ask})
-	}
+	c.reconcileAll(now)
 }
 
 // instanceOf is the inverse of instance.TaskID.
@@ -59,6 +45,7 @@ func (c *Core) update(now time.Time, status *mesos.TaskStatus) {
 		c.unknown(status)
 		return
 	}
+	delete(c.reconciliation.silent, i.ID)
 	next, end := i.Update(now, status)
 	if end == nil {
 		if next.Condition != i.Condition {

@@ -30,6 +30,8 @@ type world struct {
 	loseSends   bool // the process dies after its writes
 	loseAccepts int  // so many ACCEPT calls do not arrive
 	agents      []string
+	awaited     string // an agent that the master has not heard of since its election
+	asked       int    // RECONCILE calls with tasks
 }
 
 type task struct {
@@ -127,7 +129,13 @@ func (w *world) reconcile(r *scheduler.Call_Reconcile) {
 			w.status(id, t.agent, t.state, "")
 		}
 	}
+	if len(r.GetTasks()) > 0 {
+		w.asked++
+	}
 	for _, asked := range r.GetTasks() {
+		if asked.GetAgentId().GetValue() == w.awaited {
+			continue
+		}
 		id, state := asked.GetTaskId().GetValue(), mesos.TaskState_TASK_GONE
 		if t := w.tasks[id]; t != nil {
 			state = t.state

@@ -55,8 +55,8 @@ func TestDevWithDemoServesAndLeavesNothingBehind(t *testing.T) {
 	interfaces := countInterfaces(t)
 	state := t.TempDir()
 	master, marathon, agent := freePort(t), freePort(t), freePort(t)
-	for run := range 3 { // a second run works, and one with another agent
-		d := startDevOn(t, state, master, marathon, agent+run/2, "--demo")
+	for _, agent := range []int{agent, agent, freePort(t)} { // a second run works, and one with another agent
+		d := startDevOn(t, state, master, marathon, agent, "--demo")
 		for _, task := range d.running(t, "demo", 3) {
 			eventually(t, "the demo answers", 20*time.Second, func() error {
 				body, err := get("http://127.0.0.1:" + task.Ports)

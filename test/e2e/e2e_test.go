@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -141,15 +142,19 @@ func eventually(t *testing.T, what string, within time.Duration, check func() er
 	t.Fatalf("%s: not within %v: %v", what, within, err)
 }
 
-// freePort is a port that nobody listens on now.
+// freePort is a port that nobody listens on now. It is below those that the kernel gives to
+// outgoing connections, and below those that agents offer: neither takes it meanwhile.
 func freePort(t *testing.T) int {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10000+rand.IntN(20000)))
+		if err == nil {
+			defer listener.Close()
+			return listener.Addr().(*net.TCPAddr).Port
+		}
 	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port
+	t.Fatal("no free port found")
+	return 0
 }
 
 func get(url string) (string, error) {
@@ -191,6 +196,12 @@ func startDevOn(t *testing.T, state string, master, marathon, agent int, args ..
 	d.ports = []string{"--state-dir", state, "--master-port", strconv.Itoa(master),
 		"--marathon-port", strconv.Itoa(marathon), "--agent-port", strconv.Itoa(agent)}
 	d.master, d.marathon = fmt.Sprintf("127.0.0.1:%d", master), fmt.Sprintf("127.0.0.1:%d", marathon)
+	t.Cleanup(func() {
+		if t.Failed() {
+			log, err := os.ReadFile(filepath.Join(state, "agora.log"))
+			t.Logf("agora.log of %s (%v):\n%s", state, err, log)
+		}
+	})
 	d.process = start(t, "agora dev", append(append([]string{"dev"}, d.ports...), args...)...)
 	eventually(t, "agora dev is up", 60*time.Second, func() error {
 		if strings.Contains(d.output(), "Ctrl-C ends it") {
