@@ -238,11 +238,14 @@ func (s *Set) Handle(now time.Time, r Report) Verdict {
 	return v
 }
 
-// Describe adds what is known to a status. A terminal one says healthy only when the task
-// was killed for not being so.
+// Describe adds what is known to a status. As in Mesos a terminal one has an empty result
+// of the check, and says healthy only when the task was killed for not being so.
 func (s *Set) Describe(status *mesos.TaskStatus, terminal bool) {
 	if s.check != nil {
 		status.CheckStatus = s.check.status
+		if terminal {
+			status.CheckStatus = empty(s.check.kind)
+		}
 	}
 	switch {
 	case s.unhealthy:
