@@ -44,15 +44,9 @@ type linker struct {
 type activeLink struct {
 	id    core.LinkID
 	conn  Link
-	queue chan outgoing
+	queue chan *link.FromAgent
 	done  chan struct{}
 	once  sync.Once
-}
-
-// outgoing is a message, or the question when all before it has left.
-type outgoing struct {
-	message *link.FromAgent
-	left    chan struct{}
 }
 
 func (l *activeLink) close() {
@@ -75,7 +69,7 @@ func (l *linker) connect() {
 		}
 		l.mu.Lock()
 		l.next++
-		a := &activeLink{id: l.next, conn: conn, queue: make(chan outgoing, linkQueue), done: make(chan struct{})}
+		a := &activeLink{id: l.next, conn: conn, queue: make(chan *link.FromAgent, linkQueue), done: make(chan struct{})}
 		old := l.active
 		l.active = a
 		l.mu.Unlock()
@@ -108,12 +102,8 @@ func (l *linker) writer(a *activeLink) {
 	defer a.close()
 	for {
 		select {
-		case next := <-a.queue:
-			if next.left != nil {
-				close(next.left)
-				continue
-			}
-			if a.conn.Send(next.message) != nil {
+		case m := <-a.queue:
+			if a.conn.Send(m) != nil {
 				return
 			}
 		case <-a.done:
@@ -130,7 +120,7 @@ func (l *linker) send(s core.ToMaster) {
 		return
 	}
 	select {
-	case a.queue <- outgoing{message: s.Message}:
+	case a.queue <- s.Message:
 	default:
 		a.close()
 	}
@@ -153,19 +143,11 @@ func (l *linker) drain() {
 	if a == nil {
 		return
 	}
-	moment := time.NewTimer(time.Second)
-	defer moment.Stop()
-	last := outgoing{left: make(chan struct{})}
-	select {
-	case a.queue <- last:
-	case <-a.done:
-		return
-	case <-moment.C:
-		return
-	}
-	select {
-	case <-last.left:
-	case <-a.done:
-	case <-moment.C:
+	for deadline := time.Now().Add(time.Second); len(a.queue) > 0 && time.Now().Before(deadline); {
+		select {
+		case <-a.done:
+			return
+		case <-time.After(5 * time.Millisecond):
+		}
 	}
 }

@@ -189,6 +189,9 @@ func (c *checker) disagreement() error {
 	for _, id := range slices.Sorted(maps.Keys(known)) {
 		return fmt.Errorf("the master has task %s as %v, and its framework does not", id, known[id])
 	}
+	for _, id := range slices.Sorted(maps.Keys(c.w.operator.draining)) {
+		return fmt.Errorf("the drain of agent %s has not ended", id)
+	}
 	if err := c.executorsAgree(snapshot); err != nil {
 		return err
 	}

@@ -49,9 +49,15 @@ func (w *world) fault() {
 	case 11:
 		framework.wanted = w.between(0, 8)
 	case 12:
-		if w.chance(0.2) {
+		switch w.rng.IntN(5) {
+		case 0:
 			w.operator.markGone(agent)
-		} else {
+		case 1, 2:
+			w.operator.drain(agent)
+			if w.chance(0.1) {
+				w.operator.teardown(framework) // its tasks die on the agent, off the leader's books
+			}
+		default:
 			w.operator.pause(agent)
 		}
 	case 13:

@@ -18,10 +18,13 @@ type operator struct {
 	deactivated map[core.AgentID]bool
 	// busy agents have a call of which the end is not known.
 	busy map[core.AgentID]bool
+	// draining agents have a DRAIN_AGENT that was acknowledged and are not reactivated yet.
+	draining map[core.AgentID]bool
 }
 
 func newOperator(w *world) *operator {
-	return &operator{w: w, gone: map[core.AgentID]bool{}, deactivated: map[core.AgentID]bool{}, busy: map[core.AgentID]bool{}}
+	return &operator{w: w, gone: map[core.AgentID]bool{}, deactivated: map[core.AgentID]bool{}, busy: map[core.AgentID]bool{},
+		draining: map[core.AgentID]bool{}}
 }
 
 // call asks the leader, if there is one that lives long enough to answer.
@@ -159,5 +162,5 @@ func (o *operator) check(snapshot *core.Snapshot) error {
 			return fmt.Errorf("invariant 7: agent %s is deactivated or gone, and offered", id)
 		}
 	}
-	return nil
+	return o.checkDrains(snapshot)
 }

@@ -59,6 +59,8 @@ func TestSeedsThatOnceFailed(t *testing.T) {
 var bugs = map[string]uint64{
 	"master-keep-invalid-offers":  29,
 	"master-forget-kill":          97,
+	"master-forget-drain":         10,
+	"master-drained-by-books":     15,
 	"master-launch-duplicate":     2,
 	"master-stale-offer":          3,
 	"master-drop-terminal":        18,

@@ -144,6 +144,7 @@ func (c *Core) Step(now time.Time, event Event) Ready {
 	c.pump()
 	c.finish()
 	c.sendDue()
+	c.tellDrained()
 	out.Wake = c.wake()
 	c.out = nil
 	return out
@@ -177,8 +178,6 @@ func (c *Core) handle(event Event) {
 		c.containerLaunchFailed(e)
 	case ContainerTerminated:
 		c.containerTerminated(e)
-	case ContainerProbed:
-		c.containerProbed(e)
 	case ShutDown:
 		c.shutDown(e)
 	case Tick:

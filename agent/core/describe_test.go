@@ -84,8 +84,6 @@ func (w *world) describeSend(s core.Send) string {
 		return fmt.Sprintf("launch%s %s as %s", nested, name, s.Spec.User)
 	case core.SignalContainer:
 		return fmt.Sprintf("signal %d %s", int(s.Signal), w.name(s.ID))
-	case core.ProbeContainer:
-		return "probe " + w.describeProbe(s)
 	case core.DestroyContainer:
 		return "destroy " + w.name(s.ID)
 	case core.RemoveContainer:
@@ -135,12 +133,6 @@ func (w *world) describeMessage(m *link.FromAgent) string {
 		if s.Reason != nil {
 			text += " " + strings.TrimPrefix(s.GetReason().String(), "REASON_")
 		}
-		if s.Healthy != nil {
-			text += fmt.Sprintf(" healthy=%v", s.GetHealthy())
-		}
-		if s.GetCheckStatus().GetCommand().GetExitCode() != 0 {
-			text += fmt.Sprintf(" check=%d", s.GetCheckStatus().GetCommand().GetExitCode())
-		}
 		if s.GetMessage() != "" {
 			text += fmt.Sprintf(" %q", s.GetMessage())
 		}
@@ -149,6 +141,8 @@ func (w *world) describeMessage(m *link.FromAgent) string {
 		return fmt.Sprintf("exited executor %s %d", m.ExitedExecutor.GetExecutorId().GetValue(), m.ExitedExecutor.GetStatus())
 	case *link.FromAgent_Pong:
 		return "pong"
+	case *link.FromAgent_Drained:
+		return "drained"
 	case *link.FromAgent_Unregister:
 		return "unregister"
 	}

@@ -2,7 +2,6 @@ package core
 
 import (
 	"errors"
-	"time"
 
 	link "agora.dev/agora/api/agora/link/v1"
 	mesos "agora.dev/agora/api/mesos/v1"
@@ -105,32 +104,6 @@ func (c *Core) shutdownFramework(id FrameworkID) {
 	c.collectFramework(f)
 }
 
-// startDrain kills everything and refuses launches until nothing is left.
-func (c *Core) startDrain(config *mesos.DrainConfig) {
-	c.drain, c.drainSince = config, c.now
-	c.persist(WriteDrain{Config: config})
-	c.note("draining", "mark_gone", config.GetMarkGone())
-	for _, e := range c.runs() {
-		for _, id := range sorted(e.tasks) {
-			t := e.tasks[id]
-			c.kill(t, c.drainPolicy(t))
-		}
-	}
-}
-
-// drainPolicy is the task's own grace period, bounded by that of the drain.
-func (c *Core) drainPolicy(t *task) *mesos.KillPolicy {
-	limit := c.drain.GetMaxGracePeriod()
-	own := t.info.GetKillPolicy().GetGracePeriod()
-	if limit == nil || own != nil && own.GetNanoseconds() <= limit.GetNanoseconds() {
-		return nil
-	}
-	if own == nil && limit.GetNanoseconds() >= int64(3*time.Second) {
-		return nil
-	}
-	return &mesos.KillPolicy{GracePeriod: limit}
-}
-
 // shutdownAgent obeys a master that wants this agent gone. Once everything has ended, the
 // ID and all that belongs to it is forgotten; an agent that dies before goes on when the
 // master repeats its wish.
@@ -174,7 +147,7 @@ func (c *Core) forgetAll() {
 	c.persist(WriteAgent{})
 }
 
-// finish ends a drain when nothing is left, and the agent when it is stopping.
+// finish ends executors that a drain left idle, and the agent when it is stopping.
 func (c *Core) finish() {
 	if c.stopping {
 		for _, f := range c.frameworks {
@@ -195,21 +168,7 @@ func (c *Core) finish() {
 		c.stopping = false
 		return
 	}
-	if c.drain != nil && c.drained() {
-		c.drain = nil
-		c.persist(WriteDrain{})
+	if c.drain != nil {
+		c.endIdleExecutors()
 	}
-}
-
-// drained says whether no task is left, those included whose last update has no
-// acknowledgement.
-func (c *Core) drained() bool {
-	for _, f := range c.frameworks {
-		for _, e := range f.executors {
-			if len(e.tasks) > 0 {
-				return false
-			}
-		}
-	}
-	return true
 }

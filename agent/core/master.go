@@ -64,7 +64,7 @@ func (c *Core) order(message *link.FromMaster) {
 	case *link.FromMaster_ReconcileTasks:
 		c.reconcile(m.ReconcileTasks.GetTasks())
 	case *link.FromMaster_DrainAgent:
-		c.startDrain(m.DrainAgent.GetConfig())
+		c.setDrain(m.DrainAgent.Config)
 	case *link.FromMaster_ApplyOperation:
 		c.refuseOperation(m.ApplyOperation)
 	}

@@ -77,6 +77,10 @@ func (c *Core) recover(r Recovered) {
 		}
 	}
 	c.pump()
+	if c.drain != nil {
+		c.killAll() // the process may have died between the drain and the kills
+		c.pump()
+	}
 	c.counters = Counters{}
 	c.session.held = true
 	c.releaseSession()

@@ -29,6 +29,7 @@ type session struct {
 	nextTry     time.Time // offline: connect; joining: register again
 	pingTimeout time.Duration
 	lastPing    time.Time
+	toldDrained bool // the master knows that nothing is left
 	held        bool // no contact before executors had their time to reconnect
 	// exits of executors that ended while a registration waited for its answer; at most as
 	// many as the registration listed.
@@ -175,6 +176,7 @@ func (c *Core) reregister(version string) *link.Reregister {
 
 func (c *Core) joined(timeout *float64) {
 	c.session.phase, c.session.attempts, c.session.lastPing = joined, 0, c.now
+	c.session.toldDrained = false
 	c.session.pingTimeout = c.config.Timers.PingTimeout
 	if timeout != nil && *timeout > 0 {
 		c.session.pingTimeout = time.Duration(*timeout * float64(time.Second))
@@ -208,6 +210,7 @@ func (c *Core) reregistered(m *link.Reregistered) {
 	}
 	c.note("re-registered with the master", "agent", c.agentID())
 	c.joined(m.PingTimeoutSeconds)
+	c.setDrain(m.DrainConfig)
 	c.reconcile(m.GetReconcile())
 }
 

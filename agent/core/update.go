@@ -72,16 +72,6 @@ func (c *Core) fill(t *task, in *mesos.TaskStatus) *mesos.TaskStatus {
 		status.Timestamp = c.seconds()
 	}
 	status.ContainerStatus = c.containerStatus(t, status.GetContainerStatus())
-	if c.drain != nil && status.Reason == nil {
-		switch status.GetState() {
-		case mesos.TaskState_TASK_KILLING, mesos.TaskState_TASK_KILLED:
-			status.Reason = mesos.TaskStatus_REASON_AGENT_DRAINING.Enum()
-			if c.drain.GetMarkGone() && status.GetState() == mesos.TaskState_TASK_KILLED &&
-				t.exec.framework.has(mesos.FrameworkInfo_Capability_PARTITION_AWARE) {
-				status.State = mesos.TaskState_TASK_GONE_BY_OPERATOR.Enum()
-			}
-		}
-	}
 	return status
 }
 
@@ -128,6 +118,7 @@ func (c *Core) record(t *task, status *mesos.TaskStatus) error {
 	if t.exec.framework.terminating {
 		return nil // nobody would acknowledge it
 	}
+	status = c.underDrain(t, status)
 	if err := c.updates.Add(c.now, streamOf(key), status); err != nil {
 		return err
 	}

@@ -90,7 +90,7 @@ func (s *Server) legacyState(w http.ResponseWriter, r *http.Request) {
 	}
 	if snapshot.Drain != nil {
 		state["drain_config"] = message(snapshot.Drain)
-		state["estimated_drain_start_time_seconds"] = seconds(snapshot.DrainSince)
+		state["estimated_drain_start_time_seconds"] = snapshot.DrainSince.Unix() // whole seconds, as Mesos
 	}
 	writeJSON(w, r, state)
 }

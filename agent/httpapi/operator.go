@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"time"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -198,7 +199,7 @@ func (s *Server) show(ctx context.Context, snapshot *core.Snapshot, call *agenta
 		out := response(agentapi.Response_GET_AGENT)
 		out.GetAgent = &agentapi.Response_GetAgent{AgentInfo: snapshot.Agent, DrainConfig: snapshot.Drain}
 		if snapshot.Drain != nil {
-			since := snapshot.DrainSince.UnixNano()
+			since := snapshot.DrainSince.Truncate(time.Second).UnixNano()
 			out.GetAgent.EstimatedDrainStartTime = &mesos.TimeInfo{Nanoseconds: &since}
 		}
 		return out, nil

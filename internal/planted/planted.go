@@ -14,6 +14,8 @@
 //   - master-launch-duplicate: a task ID that is in use may be launched again
 //   - master-keep-missing-executors: an executor that a returning agent lacks stays on the books
 //   - master-silent-return: operators do not hear of what happened while an agent was away
+//   - master-forget-drain: a returning agent is not told that it drains
+//   - master-drained-by-books: an agent is drained although a framework that was torn down still dies there
 //   - master-forget-missing-tasks: nobody asks a returning agent about tasks that it lacks
 //
 // Those of the agent's core and its update streams:

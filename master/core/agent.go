@@ -32,6 +32,9 @@ type agent struct {
 	reregister *timer
 	sequence   uint64
 	missed     int
+	reviewing  bool             // is among the core's reviews
+	empty      bool             // said that it drains and that nothing is left
+	drainedOf  *mesos.DrainInfo // the drain whose end is being written down
 	// resourceVersion is what the agent said last; launches repeat it.
 	resourceVersion []byte
 
@@ -106,12 +109,14 @@ func (c *Core) addAgent(info *mesos.AgentInfo, l *agentLink) *agent {
 	id := AgentID(info.GetId().GetValue())
 	a := &agent{
 		id:         id,
-		rec:        Agent{ID: id, RegisteredAt: c.now, Deactivated: c.registry.Deactivated[string(id)], Drain: c.registry.Draining[string(id)]},
+		rec:        Agent{ID: id, RegisteredAt: c.now, Deactivated: c.registry.Deactivated[string(id)]},
 		tasks:      bag[task]{at: func(t *task) *int { return &t.agentIndex }},
 		offers:     bag[offer]{at: func(o *offer) *int { return &o.agentIndex }},
 		executors:  map[executorKey]*executor{},
 		operations: map[string]*operation{},
 	}
+	drain := c.registry.Draining[string(id)]
+	a.rec.Drain, a.rec.DrainSince = drain.Info, drain.Since
 	c.agents[id] = a
 	a.slot = c.pub.agents.insert(nil)
 	c.attach(a, l)
@@ -127,7 +132,7 @@ func (c *Core) attach(a *agent, l *agentLink) {
 	a.link, l.agent = l, a
 	a.rec.Connected, a.rec.Active = true, !a.rec.Deactivated
 	a.rec.IP = l.ip
-	a.missed = 0
+	a.missed, a.empty = 0, false
 	a.reregister.cancel()
 	a.ping.cancel()
 	a.ping = c.after(c.cfg.AgentPingTimeout, func() { c.pingAgent(a) })
@@ -230,6 +235,9 @@ func (c *Core) agentMessage(e AgentMessage) {
 		c.operationUpdate(a, m.OperationUpdate)
 	case *link.FromAgent_UpdateAgent:
 		c.updateAgent(a, m.UpdateAgent)
+	case *link.FromAgent_Drained:
+		a.empty = true
+		c.touchAgent(a)
 	case *link.FromAgent_Unregister:
 		c.unregister(a)
 	}

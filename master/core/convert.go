@@ -1,6 +1,8 @@
 package core
 
 import (
+	"time"
+
 	"agora.dev/agora/api/mesos/v1/master"
 )
 
@@ -46,6 +48,9 @@ func (a *Agent) Proto() *master.Response_GetAgents_Agent {
 	}
 	if !a.ReregisteredAt.IsZero() {
 		m.ReregisteredTime = timeInfo(a.ReregisteredAt)
+	}
+	if a.Drain != nil {
+		m.EstimatedDrainStartTime = timeInfo(a.DrainSince.Truncate(time.Second)) // as Mesos, in whole seconds
 	}
 	return m
 }

@@ -28,6 +28,8 @@ type Core struct {
 	gone       map[AgentID]*lostAgent
 	forgotten  idCache // removed agents
 	moving     map[AgentID]bool
+	leaving    map[AgentID]bool // a registry write that removes the agent is under way
+	reviews    []*agent         // that changed in this step, and are more than ordinary
 	offers     map[OfferID]*offer
 
 	registry *registry.Contents // settings only: weights, quotas, maintenance
@@ -62,6 +64,7 @@ func New(cfg Config) *Core {
 		gone:       map[AgentID]*lostAgent{},
 		forgotten:  idCache{bound: cfg.MaxRemovedAgents, known: map[AgentID]bool{}},
 		moving:     map[AgentID]bool{},
+		leaving:    map[AgentID]bool{},
 		offers:     map[OfferID]*offer{},
 		pending:    map[PersistID]func(){},
 		registry:   registry.NewContents(),
@@ -111,6 +114,7 @@ func (c *Core) Step(now time.Time, event Event) Ready {
 		c.runTimers()
 	}
 	c.handle(event)
+	c.review()
 	c.ready.Wake = c.timers.next()
 	c.pub.stale = true
 	return c.ready
@@ -179,7 +183,7 @@ func (c *Core) electedWith(contents *registry.Contents) {
 	for _, id := range sortedKeys(contents.Admitted) {
 		admitted := contents.Admitted[id]
 		c.addRecovered(&Agent{ID: AgentID(id), Info: admitted.Info, RegisteredAt: admitted.At,
-			Deactivated: contents.Deactivated[id], Drain: contents.Draining[id]})
+			Deactivated: contents.Deactivated[id], Drain: contents.Draining[id].Info, DrainSince: contents.Draining[id].Since})
 	}
 	for _, id := range sortedKeys(contents.Unreachable) {
 		c.addLost(AgentID(id), contents.Unreachable[id])

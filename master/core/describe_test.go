@@ -141,6 +141,13 @@ func describeAllocatorEvent(e AllocatorEvent) string {
 	return fmt.Sprintf("%s %v", name, e)
 }
 
+func describeDrain(a *Agent) string {
+	if a.Drain == nil {
+		return ""
+	}
+	return fmt.Sprintf(" %s since +%s %s", a.Drain.GetState(), a.DrainSince.Sub(testStart), toJSON(a.Drain.Config))
+}
+
 // describeSnapshot prints what a reader would see.
 func describeSnapshot(s *Snapshot) []string {
 	var lines []string
@@ -164,11 +171,11 @@ func describeSnapshot(s *Snapshot) []string {
 		lines = append(lines, fmt.Sprintf("completed framework %s with %d tasks", f.ID, f.CompletedTasks.Len()))
 	}
 	for a := range s.Agents.All() {
-		lines = append(lines, fmt.Sprintf("agent %s connected=%t active=%t total %s used %s offered %s", a.ID, a.Connected, a.Active,
-			amountsOf(a.Total), amountsOf(a.Used), amountsOf(a.Offered)))
+		lines = append(lines, fmt.Sprintf("agent %s connected=%t active=%t total %s used %s offered %s%s", a.ID, a.Connected, a.Active,
+			amountsOf(a.Total), amountsOf(a.Used), amountsOf(a.Offered), describeDrain(a)))
 	}
 	for a := range s.RecoveredAgents.All() {
-		lines = append(lines, "recovered agent "+string(a.ID))
+		lines = append(lines, "recovered agent "+string(a.ID)+describeDrain(a))
 	}
 	for a := range s.UnreachableAgents.All() {
 		lines = append(lines, "unreachable agent "+string(a.ID))

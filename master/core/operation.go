@@ -114,6 +114,7 @@ func (c *Core) removeOperation(o *operation) {
 	if id := o.rec.Info.GetInfo().Id; id != nil && o.framework != nil {
 		delete(o.framework.operations, id.GetValue())
 	}
+	c.touchAgent(o.agent)
 }
 
 // operationError answers an operation that cannot be; without an id nobody waits for it.

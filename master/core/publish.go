@@ -47,6 +47,10 @@ func (c *Core) touchAgent(a *agent) {
 		a.dirty = true
 		c.pub.dirtyAgents = append(c.pub.dirtyAgents, a)
 	}
+	if a.rec.Drain != nil && !a.reviewing {
+		a.reviewing = true
+		c.reviews = append(c.reviews, a)
+	}
 }
 
 // publish makes the immutable record of a framework as it is now.

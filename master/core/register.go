@@ -75,9 +75,10 @@ func (c *Core) replaceSameHost(l *agentLink, info *mesos.AgentInfo) {
 	if old == nil || old.link != nil || c.moving[old.id] {
 		return
 	}
-	c.moving[old.id] = true
+	c.moving[old.id], c.leaving[old.id] = true, true
 	c.persist(registry.Remove{ID: string(old.id)}, func() {
 		delete(c.moving, old.id)
+		delete(c.leaving, old.id)
 		c.removeAgent(old, "Agent "+old.rec.Info.GetHostname()+" replaced by a new one at the same address")
 	})
 }
@@ -175,7 +176,8 @@ func (c *Core) reregister(l *agentLink, m *link.Reregister) {
 func (c *Core) addRecoveredLate(info *mesos.AgentInfo) {
 	id := AgentID(info.GetId().GetValue())
 	c.dropRecovered(id)
-	c.addRecovered(&Agent{ID: id, Info: info, RegisteredAt: c.now, Deactivated: c.registry.Deactivated[string(id)]})
+	c.addRecovered(&Agent{ID: id, Info: info, RegisteredAt: c.now})
+	c.applySettings(id)
 	entry := c.recovered[id]
 	c.after(c.cfg.AgentReregisterTimeout, func() {
 		if c.recovered[id] == entry {

@@ -52,7 +52,9 @@ func (c *Core) reconnect(a *agent, l *agentLink, m *link.Reregister) {
 		if !a.total.equal(before) {
 			c.allocatorUpdateAgent(a)
 		}
-		c.allocatorActivateAgent(a)
+		if a.rec.Active {
+			c.allocatorActivateAgent(a)
+		}
 	}
 	c.reregistered(a, missing)
 	c.afterReturn(a)
@@ -68,6 +70,7 @@ func (c *Core) reregistered(a *agent, missing []*link.ReconcileTask) {
 		Master:             c.cfg.Master,
 		PingTimeoutSeconds: ptr(c.pingTimeout()),
 		Reconcile:          missing,
+		DrainConfig:        c.drainConfig(a.id),
 	}}})
 }
 

@@ -198,12 +198,25 @@ func parseOperator(words []string) (Event, error) {
 		"gone":       MarkGone{Agent: AgentID(words[1])},
 		"deactivate": DeactivateAgent{Agent: AgentID(words[1])},
 		"reactivate": ReactivateAgent{Agent: AgentID(words[1])},
+		"drain":      parseDrain(words),
 	}
 	call := calls[words[0]]
 	if call == nil {
 		return nil, errors.New("no such operator call")
 	}
 	return OperatorCall{Request: 99, Call: call}, nil
+}
+
+// parseDrain reads "drain AGENT [gone] [DURATION]".
+func parseDrain(words []string) DrainAgent {
+	call := DrainAgent{Agent: AgentID(words[1])}
+	for _, word := range words[2:] {
+		if d, err := time.ParseDuration(word); err == nil {
+			call.MaxGracePeriod = &d
+		}
+		call.MarkGone = call.MarkGone || word == "gone"
+	}
+	return call
 }
 
 func parseElect(words []string) (Event, error) {
@@ -223,6 +236,10 @@ func parseElect(words []string) (Event, error) {
 		case "quota":
 			config := parseQuota(strings.Split(id, "/"))
 			contents.Quotas[config.GetRole()] = config
+		case "draining", "drained":
+			state := map[string]mesos.DrainState{"draining": mesos.DrainState_DRAINING, "drained": mesos.DrainState_DRAINED}[state]
+			contents.Deactivated[id] = true
+			contents.Draining[id] = registry.Drain{Since: testStart, Info: &mesos.DrainInfo{State: state.Enum(), Config: &mesos.DrainConfig{}}}
 		default:
 			return nil, errors.New("elect " + word)
 		}
@@ -336,6 +353,8 @@ func parseAgent(verb string, words []string, id LinkID) (Event, error) {
 		m.Message = &link.FromAgent_Reregister{Reregister: r}
 	case "unregister":
 		m.Message = &link.FromAgent_Unregister{Unregister: &link.Unregister{AgentId: agentID(AgentID(words[1]))}}
+	case "empty":
+		m.Message = &link.FromAgent_Drained{Drained: &link.Drained{AgentId: agentID("")}}
 	case "pong":
 		m.Message = &link.FromAgent_Pong{Pong: &link.Pong{}}
 	case "update":
@@ -362,7 +381,7 @@ func parseAgent(verb string, words []string, id LinkID) (Event, error) {
 func allCapabilities() []*mesos.AgentInfo_Capability {
 	var list []*mesos.AgentInfo_Capability
 	for _, c := range []mesos.AgentInfo_Capability_Type{mesos.AgentInfo_Capability_AGENT_OPERATION_FEEDBACK,
-		mesos.AgentInfo_Capability_TASK_RESOURCE_LIMITS} {
+		mesos.AgentInfo_Capability_TASK_RESOURCE_LIMITS, mesos.AgentInfo_Capability_AGENT_DRAINING} {
 		list = append(list, &mesos.AgentInfo_Capability{Type: c.Enum()})
 	}
 	return list

@@ -95,6 +95,8 @@ type Agent struct {
 	Active      bool
 	Deactivated bool
 	Drain       *mesos.DrainInfo
+	// DrainSince is when an operator asked for the drain.
+	DrainSince time.Time
 
 	RegisteredAt   time.Time
 	ReregisteredAt time.Time // zero: never

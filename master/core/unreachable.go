@@ -119,6 +119,7 @@ func (c *Core) removeAgent(a *agent, message string) {
 	}
 	c.pub.counters.AgentRemovals++
 	c.forgotten.add(a.id)
+	c.forgetSettings(a.id)
 	c.loseAgent(a, fate{
 		aware:   mesos.TaskState_TASK_GONE,
 		reason:  mesos.TaskStatus_REASON_AGENT_REMOVED,
@@ -132,10 +133,11 @@ func (c *Core) unregister(a *agent) {
 	if c.moving[a.id] {
 		return
 	}
-	c.moving[a.id] = true
+	c.moving[a.id], c.leaving[a.id] = true, true
 	c.silence(a)
 	c.persist(registry.Remove{ID: string(a.id)}, func() {
 		delete(c.moving, a.id)
+		delete(c.leaving, a.id)
 		c.removeAgent(a, "Agent "+a.rec.Info.GetHostname()+" unregistered")
 	})
 }
@@ -198,10 +200,12 @@ func (c *Core) markGone(request RequestID, id AgentID) {
 		c.answer(request, 404, "Agent '"+string(id)+"' not found")
 		return
 	}
-	c.moving[id] = true
+	c.moving[id], c.leaving[id] = true, true
 	at := c.now
 	c.persist(registry.MarkGone{ID: string(id), At: at}, func() {
 		delete(c.moving, id)
+		delete(c.leaving, id)
+		c.forgetSettings(id)
 		if c.dropRecovered(id) != nil {
 			c.tellLost(id) // its tasks are not known here: who has some reconciles
 		}

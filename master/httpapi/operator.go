@@ -72,6 +72,8 @@ func commandOf(call *master.Call) core.OperatorCommand {
 		return core.Teardown{Framework: core.FrameworkID(call.GetTeardown().GetFrameworkId().GetValue())}
 	case master.Call_MARK_AGENT_GONE:
 		return core.MarkGone{Agent: core.AgentID(call.GetMarkAgentGone().GetAgentId().GetValue())}
+	case master.Call_DRAIN_AGENT:
+		return drainCommand(call.GetDrainAgent())
 	case master.Call_DEACTIVATE_AGENT:
 		return core.DeactivateAgent{Agent: core.AgentID(call.GetDeactivateAgent().GetAgentId().GetValue())}
 	case master.Call_REACTIVATE_AGENT:

@@ -165,6 +165,7 @@ func (w *writer) agent(agent *core.Agent) {
 	})
 	if agent.Drain != nil {
 		w.message("drain_info", agent.Drain)
+		w.time("estimated_drain_start_time_seconds", agent.DrainSince)
 	}
 }
 

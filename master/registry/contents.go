@@ -15,7 +15,7 @@ type Contents struct {
 	Gone        map[string]time.Time
 	// Deactivated and Draining hold agents in any of the three states above.
 	Deactivated map[string]bool
-	Draining    map[string]*mesos.DrainInfo
+	Draining    map[string]Drain
 	Weights     map[string]float64
 	Quotas      map[string]*quota.QuotaConfig
 	// Schedule is nil when there is none; Machines holds those that are not UP.
@@ -29,6 +29,12 @@ type Admitted struct {
 	At   time.Time
 }
 
+// Drain is a drain under way or done, and when an operator asked for it.
+type Drain struct {
+	Info  *mesos.DrainInfo
+	Since time.Time
+}
+
 // NewContents is an empty registry.
 func NewContents() *Contents {
 	return &Contents{
@@ -36,7 +42,7 @@ func NewContents() *Contents {
 		Unreachable: map[string]time.Time{},
 		Gone:        map[string]time.Time{},
 		Deactivated: map[string]bool{},
-		Draining:    map[string]*mesos.DrainInfo{},
+		Draining:    map[string]Drain{},
 		Weights:     map[string]float64{},
 		Quotas:      map[string]*quota.QuotaConfig{},
 		Machines:    map[string]*mesos.MachineInfo{},

@@ -28,7 +28,7 @@ const (
 
 // record is the value of the keys that hold no single protobuf message.
 type record struct {
-	Info   []byte  `json:"info,omitempty"` // mesos.v1.AgentInfo
+	Info   []byte  `json:"info,omitempty"` // mesos.v1.AgentInfo, or DrainInfo
 	At     int64   `json:"at,omitempty"`   // nanoseconds since 1970
 	Weight float64 `json:"weight,omitempty"`
 }
@@ -87,17 +87,23 @@ func (op Prune) Writes() ([]Write, error) {
 // Writes implements Op.
 func (op SetDeactivated) Writes() ([]Write, error) {
 	if !op.Deactivated {
-		return []Write{{Key: deactivatedKey + op.ID}}, nil
+		return []Write{{Key: deactivatedKey + op.ID}, {Key: drainKey + op.ID}}, nil
 	}
 	return put(deactivatedKey+op.ID, record{})
 }
 
 // Writes implements Op.
 func (op SetDrain) Writes() ([]Write, error) {
-	if op.Info == nil {
-		return []Write{{Key: drainKey + op.ID}}, nil
+	info, err := proto.Marshal(op.Drain.Info)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", op, err)
 	}
-	return putMessage(drainKey+op.ID, op.Info)
+	writes, err := put(drainKey+op.ID, record{Info: info, At: op.Drain.Since.UnixNano()})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", op, err)
+	}
+	deactivated, err := put(deactivatedKey+op.ID, record{})
+	return append(writes, deactivated...), err
 }
 
 // Writes implements Op.
@@ -190,10 +196,6 @@ func (c *Contents) decode(key string, value []byte) error {
 	cut := strings.LastIndexByte(key, '/') + 1
 	folder, name := key[:cut], key[cut:]
 	switch folder {
-	case drainKey:
-		info := &mesos.DrainInfo{}
-		c.Draining[name] = info
-		return takeMessage(value, info)
 	case weightKey, quotaKey, machineKey:
 		plain, err := unescape(name)
 		if err != nil {
@@ -220,6 +222,10 @@ func (c *Contents) decodeAgent(folder, id string, value []byte) error {
 		c.Gone[id] = time.Unix(0, r.At)
 	case deactivatedKey:
 		c.Deactivated[id] = true
+	case drainKey:
+		info := &mesos.DrainInfo{}
+		c.Draining[id] = Drain{Info: info, Since: time.Unix(0, r.At)}
+		return proto.Unmarshal(r.Info, info)
 	default:
 		return fmt.Errorf("no folder %s in this version", folder)
 	}

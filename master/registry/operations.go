@@ -34,16 +34,17 @@ type MarkGone struct {
 // Prune forgets unreachable and gone agents that are old or too many.
 type Prune struct{ IDs []string }
 
-// SetDeactivated says whether an agent's resources may be offered.
+// SetDeactivated says whether an agent's resources may be offered. To activate an agent ends its
+// drain.
 type SetDeactivated struct {
 	ID          string
 	Deactivated bool
 }
 
-// SetDrain stores the drain of an agent; nil ends it.
+// SetDrain stores how far the drain of an agent is. A draining agent is deactivated.
 type SetDrain struct {
-	ID   string
-	Info *mesos.DrainInfo
+	ID    string
+	Drain Drain
 }
 
 // SetWeights stores the weights of roles.
@@ -64,10 +65,12 @@ func (op MarkUnreachable) String() string { return "mark unreachable " + op.ID }
 func (op MarkGone) String() string        { return "mark gone " + op.ID }
 func (op Prune) String() string           { return "prune" }
 func (op SetDeactivated) String() string  { return "set deactivated " + op.ID }
-func (op SetDrain) String() string        { return "set drain " + op.ID }
-func (op SetWeights) String() string      { return "set weights" }
-func (op SetQuotas) String() string       { return "set quotas" }
-func (op SetMaintenance) String() string  { return "set maintenance" }
+func (op SetDrain) String() string {
+	return "set drain " + op.ID + " " + op.Drain.Info.GetState().String()
+}
+func (op SetWeights) String() string     { return "set weights" }
+func (op SetQuotas) String() string      { return "set quotas" }
+func (op SetMaintenance) String() string { return "set maintenance" }
 
 func (op Admit) apply(c *Contents) {
 	id := op.Info.GetId().GetValue()
@@ -109,14 +112,12 @@ func (op SetDeactivated) apply(c *Contents) {
 		return
 	}
 	delete(c.Deactivated, op.ID)
+	delete(c.Draining, op.ID)
 }
 
 func (op SetDrain) apply(c *Contents) {
-	if op.Info != nil {
-		c.Draining[op.ID] = op.Info
-		return
-	}
-	delete(c.Draining, op.ID)
+	c.Deactivated[op.ID] = true
+	c.Draining[op.ID] = op.Drain
 }
 
 func (op SetWeights) apply(c *Contents) { maps.Copy(c.Weights, op.Weights) }

@@ -29,9 +29,9 @@ func randomOp(rng *rand.Rand) Op {
 	if rng.IntN(2) == 0 {
 		config.Limits = map[string]*mesos.Value_Scalar{"cpus": {Value: ptr(1.5)}}
 	}
-	drain := &mesos.DrainInfo{State: mesos.DrainState_DRAINING.Enum(), Config: &mesos.DrainConfig{}}
+	drain := Drain{Info: &mesos.DrainInfo{State: mesos.DrainState_DRAINING.Enum(), Config: &mesos.DrainConfig{}}, Since: at}
 	if rng.IntN(2) == 0 {
-		drain = nil
+		drain.Info = &mesos.DrainInfo{State: mesos.DrainState_DRAINED.Enum(), Config: &mesos.DrainConfig{MarkGone: ptr(true)}}
 	}
 	schedule := &maintenance.Schedule{}
 	if rng.IntN(2) == 0 {
@@ -39,7 +39,7 @@ func randomOp(rng *rand.Rand) Op {
 	}
 	return []Op{
 		Admit{Info: agentInfo(id), At: at}, Remove{ID: id}, MarkUnreachable{ID: id, At: at}, MarkGone{ID: id, At: at},
-		Prune{IDs: []string{id}}, SetDeactivated{ID: id, Deactivated: rng.IntN(2) == 0}, SetDrain{ID: id, Info: drain},
+		Prune{IDs: []string{id}}, SetDeactivated{ID: id, Deactivated: rng.IntN(2) == 0}, SetDrain{ID: id, Drain: drain},
 		SetWeights{Weights: map[string]float64{"role/" + id: float64(1 + rng.IntN(9))}}, SetQuotas{Configs: []*quota.QuotaConfig{config}},
 		SetMaintenance{Schedule: schedule, Machines: map[string]*mesos.MachineInfo{MachineKey(machine.Id): machine}},
 	}[rng.IntN(10)]

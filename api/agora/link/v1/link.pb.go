@@ -43,6 +43,7 @@ type FromAgent struct {
 	//	*FromAgent_ExitedExecutor
 	//	*FromAgent_ExecutorMessage
 	//	*FromAgent_OperationUpdate
+	//	*FromAgent_Drained
 	Message       isFromAgent_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -166,6 +167,15 @@ func (x *FromAgent) GetOperationUpdate() *OperationUpdate {
 	return nil
 }
 
+func (x *FromAgent) GetDrained() *Drained {
+	if x != nil {
+		if x, ok := x.Message.(*FromAgent_Drained); ok {
+			return x.Drained
+		}
+	}
+	return nil
+}
+
 type isFromAgent_Message interface {
 	isFromAgent_Message()
 }
@@ -206,6 +216,10 @@ type FromAgent_OperationUpdate struct {
 	OperationUpdate *OperationUpdate `protobuf:"bytes,9,opt,name=operation_update,json=operationUpdate,oneof"`
 }
 
+type FromAgent_Drained struct {
+	Drained *Drained `protobuf:"bytes,20,opt,name=drained,oneof"`
+}
+
 func (*FromAgent_Register) isFromAgent_Message() {}
 
 func (*FromAgent_Reregister) isFromAgent_Message() {}
@@ -223,6 +237,8 @@ func (*FromAgent_ExitedExecutor) isFromAgent_Message() {}
 func (*FromAgent_ExecutorMessage) isFromAgent_Message() {}
 
 func (*FromAgent_OperationUpdate) isFromAgent_Message() {}
+
+func (*FromAgent_Drained) isFromAgent_Message() {}
 
 // FromMaster is what the leading master sends.
 type FromMaster struct {
@@ -1263,6 +1279,52 @@ func (x *OperationUpdate) GetLatestStatus() *v1.OperationStatus {
 	return nil
 }
 
+// Drained says that a draining agent has no task, executor or container left, those of
+// frameworks that were torn down included, and that it accepts none.
+type Drained struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	AgentId       *v1.AgentID            `protobuf:"bytes,1,req,name=agent_id,json=agentId" json:"agent_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Drained) Reset() {
+	*x = Drained{}
+	mi := &file_agora_link_v1_link_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Drained) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Drained) ProtoMessage() {}
+
+func (x *Drained) ProtoReflect() protoreflect.Message {
+	mi := &file_agora_link_v1_link_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Drained.ProtoReflect.Descriptor instead.
+func (*Drained) Descriptor() ([]byte, []int) {
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Drained) GetAgentId() *v1.AgentID {
+	if x != nil {
+		return x.AgentId
+	}
+	return nil
+}
+
 // Registered admits an agent.
 type Registered struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -1276,7 +1338,7 @@ type Registered struct {
 
 func (x *Registered) Reset() {
 	*x = Registered{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[12]
+	mi := &file_agora_link_v1_link_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1288,7 +1350,7 @@ func (x *Registered) String() string {
 func (*Registered) ProtoMessage() {}
 
 func (x *Registered) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[12]
+	mi := &file_agora_link_v1_link_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1301,7 +1363,7 @@ func (x *Registered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Registered.ProtoReflect.Descriptor instead.
 func (*Registered) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{12}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Registered) GetAgentId() *v1.AgentID {
@@ -1333,13 +1395,16 @@ type Reregistered struct {
 	Master             *v1.MasterInfo         `protobuf:"bytes,2,opt,name=master" json:"master,omitempty"`
 	PingTimeoutSeconds *float64               `protobuf:"fixed64,3,opt,name=ping_timeout_seconds,json=pingTimeoutSeconds" json:"ping_timeout_seconds,omitempty"`
 	Reconcile          []*ReconcileTask       `protobuf:"bytes,4,rep,name=reconcile" json:"reconcile,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// The drain that the registry holds for the agent. Unset ends any other drain that the
+	// agent remembers.
+	DrainConfig   *v1.DrainConfig `protobuf:"bytes,5,opt,name=drain_config,json=drainConfig" json:"drain_config,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Reregistered) Reset() {
 	*x = Reregistered{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[13]
+	mi := &file_agora_link_v1_link_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1351,7 +1416,7 @@ func (x *Reregistered) String() string {
 func (*Reregistered) ProtoMessage() {}
 
 func (x *Reregistered) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[13]
+	mi := &file_agora_link_v1_link_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1364,7 +1429,7 @@ func (x *Reregistered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reregistered.ProtoReflect.Descriptor instead.
 func (*Reregistered) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{13}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Reregistered) GetAgentId() *v1.AgentID {
@@ -1395,6 +1460,13 @@ func (x *Reregistered) GetReconcile() []*ReconcileTask {
 	return nil
 }
 
+func (x *Reregistered) GetDrainConfig() *v1.DrainConfig {
+	if x != nil {
+		return x.DrainConfig
+	}
+	return nil
+}
+
 // ReconcileTask names a task that the master believes to be on the agent.
 type ReconcileTask struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1406,7 +1478,7 @@ type ReconcileTask struct {
 
 func (x *ReconcileTask) Reset() {
 	*x = ReconcileTask{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[14]
+	mi := &file_agora_link_v1_link_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1418,7 +1490,7 @@ func (x *ReconcileTask) String() string {
 func (*ReconcileTask) ProtoMessage() {}
 
 func (x *ReconcileTask) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[14]
+	mi := &file_agora_link_v1_link_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1431,7 +1503,7 @@ func (x *ReconcileTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileTask.ProtoReflect.Descriptor instead.
 func (*ReconcileTask) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{14}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ReconcileTask) GetFrameworkId() *v1.FrameworkID {
@@ -1459,7 +1531,7 @@ type Refused struct {
 
 func (x *Refused) Reset() {
 	*x = Refused{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[15]
+	mi := &file_agora_link_v1_link_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1471,7 +1543,7 @@ func (x *Refused) String() string {
 func (*Refused) ProtoMessage() {}
 
 func (x *Refused) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[15]
+	mi := &file_agora_link_v1_link_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1484,7 +1556,7 @@ func (x *Refused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refused.ProtoReflect.Descriptor instead.
 func (*Refused) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{15}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Refused) GetReason() string {
@@ -1506,7 +1578,7 @@ type Ping struct {
 
 func (x *Ping) Reset() {
 	*x = Ping{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[16]
+	mi := &file_agora_link_v1_link_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1518,7 +1590,7 @@ func (x *Ping) String() string {
 func (*Ping) ProtoMessage() {}
 
 func (x *Ping) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[16]
+	mi := &file_agora_link_v1_link_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1531,7 +1603,7 @@ func (x *Ping) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ping.ProtoReflect.Descriptor instead.
 func (*Ping) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{16}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Ping) GetConnected() bool {
@@ -1558,7 +1630,7 @@ type ShutdownAgent struct {
 
 func (x *ShutdownAgent) Reset() {
 	*x = ShutdownAgent{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[17]
+	mi := &file_agora_link_v1_link_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1570,7 +1642,7 @@ func (x *ShutdownAgent) String() string {
 func (*ShutdownAgent) ProtoMessage() {}
 
 func (x *ShutdownAgent) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[17]
+	mi := &file_agora_link_v1_link_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1583,7 +1655,7 @@ func (x *ShutdownAgent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownAgent.ProtoReflect.Descriptor instead.
 func (*ShutdownAgent) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{17}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ShutdownAgent) GetMessage() string {
@@ -1607,7 +1679,7 @@ type RunTask struct {
 
 func (x *RunTask) Reset() {
 	*x = RunTask{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[18]
+	mi := &file_agora_link_v1_link_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1619,7 +1691,7 @@ func (x *RunTask) String() string {
 func (*RunTask) ProtoMessage() {}
 
 func (x *RunTask) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[18]
+	mi := &file_agora_link_v1_link_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1632,7 +1704,7 @@ func (x *RunTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunTask.ProtoReflect.Descriptor instead.
 func (*RunTask) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{18}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RunTask) GetFramework() *v1.FrameworkInfo {
@@ -1677,7 +1749,7 @@ type RunTaskGroup struct {
 
 func (x *RunTaskGroup) Reset() {
 	*x = RunTaskGroup{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[19]
+	mi := &file_agora_link_v1_link_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1689,7 +1761,7 @@ func (x *RunTaskGroup) String() string {
 func (*RunTaskGroup) ProtoMessage() {}
 
 func (x *RunTaskGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[19]
+	mi := &file_agora_link_v1_link_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1702,7 +1774,7 @@ func (x *RunTaskGroup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunTaskGroup.ProtoReflect.Descriptor instead.
 func (*RunTaskGroup) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{19}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RunTaskGroup) GetFramework() *v1.FrameworkInfo {
@@ -1752,7 +1824,7 @@ type KillTask struct {
 
 func (x *KillTask) Reset() {
 	*x = KillTask{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[20]
+	mi := &file_agora_link_v1_link_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1764,7 +1836,7 @@ func (x *KillTask) String() string {
 func (*KillTask) ProtoMessage() {}
 
 func (x *KillTask) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[20]
+	mi := &file_agora_link_v1_link_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1777,7 +1849,7 @@ func (x *KillTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillTask.ProtoReflect.Descriptor instead.
 func (*KillTask) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{20}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *KillTask) GetFrameworkId() *v1.FrameworkID {
@@ -1814,7 +1886,7 @@ type AcknowledgeUpdate struct {
 
 func (x *AcknowledgeUpdate) Reset() {
 	*x = AcknowledgeUpdate{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[21]
+	mi := &file_agora_link_v1_link_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1826,7 +1898,7 @@ func (x *AcknowledgeUpdate) String() string {
 func (*AcknowledgeUpdate) ProtoMessage() {}
 
 func (x *AcknowledgeUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[21]
+	mi := &file_agora_link_v1_link_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1839,7 +1911,7 @@ func (x *AcknowledgeUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeUpdate.ProtoReflect.Descriptor instead.
 func (*AcknowledgeUpdate) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{21}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *AcknowledgeUpdate) GetAgentId() *v1.AgentID {
@@ -1880,7 +1952,7 @@ type UpdateFramework struct {
 
 func (x *UpdateFramework) Reset() {
 	*x = UpdateFramework{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[22]
+	mi := &file_agora_link_v1_link_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1892,7 +1964,7 @@ func (x *UpdateFramework) String() string {
 func (*UpdateFramework) ProtoMessage() {}
 
 func (x *UpdateFramework) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[22]
+	mi := &file_agora_link_v1_link_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1905,7 +1977,7 @@ func (x *UpdateFramework) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateFramework.ProtoReflect.Descriptor instead.
 func (*UpdateFramework) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{22}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *UpdateFramework) GetFramework() *v1.FrameworkInfo {
@@ -1925,7 +1997,7 @@ type ShutdownFramework struct {
 
 func (x *ShutdownFramework) Reset() {
 	*x = ShutdownFramework{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[23]
+	mi := &file_agora_link_v1_link_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1937,7 +2009,7 @@ func (x *ShutdownFramework) String() string {
 func (*ShutdownFramework) ProtoMessage() {}
 
 func (x *ShutdownFramework) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[23]
+	mi := &file_agora_link_v1_link_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1950,7 +2022,7 @@ func (x *ShutdownFramework) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownFramework.ProtoReflect.Descriptor instead.
 func (*ShutdownFramework) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{23}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ShutdownFramework) GetFrameworkId() *v1.FrameworkID {
@@ -1971,7 +2043,7 @@ type ShutdownExecutor struct {
 
 func (x *ShutdownExecutor) Reset() {
 	*x = ShutdownExecutor{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[24]
+	mi := &file_agora_link_v1_link_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1983,7 +2055,7 @@ func (x *ShutdownExecutor) String() string {
 func (*ShutdownExecutor) ProtoMessage() {}
 
 func (x *ShutdownExecutor) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[24]
+	mi := &file_agora_link_v1_link_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1996,7 +2068,7 @@ func (x *ShutdownExecutor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownExecutor.ProtoReflect.Descriptor instead.
 func (*ShutdownExecutor) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{24}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ShutdownExecutor) GetFrameworkId() *v1.FrameworkID {
@@ -2025,7 +2097,7 @@ type FrameworkMessage struct {
 
 func (x *FrameworkMessage) Reset() {
 	*x = FrameworkMessage{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[25]
+	mi := &file_agora_link_v1_link_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2037,7 +2109,7 @@ func (x *FrameworkMessage) String() string {
 func (*FrameworkMessage) ProtoMessage() {}
 
 func (x *FrameworkMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[25]
+	mi := &file_agora_link_v1_link_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2050,7 +2122,7 @@ func (x *FrameworkMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FrameworkMessage.ProtoReflect.Descriptor instead.
 func (*FrameworkMessage) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{25}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *FrameworkMessage) GetFrameworkId() *v1.FrameworkID {
@@ -2084,7 +2156,7 @@ type ReconcileTasks struct {
 
 func (x *ReconcileTasks) Reset() {
 	*x = ReconcileTasks{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[26]
+	mi := &file_agora_link_v1_link_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2096,7 +2168,7 @@ func (x *ReconcileTasks) String() string {
 func (*ReconcileTasks) ProtoMessage() {}
 
 func (x *ReconcileTasks) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[26]
+	mi := &file_agora_link_v1_link_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2109,7 +2181,7 @@ func (x *ReconcileTasks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileTasks.ProtoReflect.Descriptor instead.
 func (*ReconcileTasks) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{26}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ReconcileTasks) GetTasks() []*ReconcileTask {
@@ -2132,7 +2204,7 @@ type ApplyOperation struct {
 
 func (x *ApplyOperation) Reset() {
 	*x = ApplyOperation{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[27]
+	mi := &file_agora_link_v1_link_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2144,7 +2216,7 @@ func (x *ApplyOperation) String() string {
 func (*ApplyOperation) ProtoMessage() {}
 
 func (x *ApplyOperation) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[27]
+	mi := &file_agora_link_v1_link_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2157,7 +2229,7 @@ func (x *ApplyOperation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyOperation.ProtoReflect.Descriptor instead.
 func (*ApplyOperation) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{27}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ApplyOperation) GetFrameworkId() *v1.FrameworkID {
@@ -2199,7 +2271,7 @@ type AcknowledgeOperation struct {
 
 func (x *AcknowledgeOperation) Reset() {
 	*x = AcknowledgeOperation{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[28]
+	mi := &file_agora_link_v1_link_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2211,7 +2283,7 @@ func (x *AcknowledgeOperation) String() string {
 func (*AcknowledgeOperation) ProtoMessage() {}
 
 func (x *AcknowledgeOperation) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[28]
+	mi := &file_agora_link_v1_link_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2224,7 +2296,7 @@ func (x *AcknowledgeOperation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeOperation.ProtoReflect.Descriptor instead.
 func (*AcknowledgeOperation) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{28}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *AcknowledgeOperation) GetOperationUuid() *v1.UUID {
@@ -2241,17 +2313,18 @@ func (x *AcknowledgeOperation) GetStatusUuid() *v1.UUID {
 	return nil
 }
 
-// DrainAgent starts draining: no launch is accepted, everything is killed.
+// DrainAgent starts draining: no launch is accepted, everything is killed. Without a
+// config it ends a drain.
 type DrainAgent struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Config        *v1.DrainConfig        `protobuf:"bytes,1,req,name=config" json:"config,omitempty"`
+	Config        *v1.DrainConfig        `protobuf:"bytes,1,opt,name=config" json:"config,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DrainAgent) Reset() {
 	*x = DrainAgent{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[29]
+	mi := &file_agora_link_v1_link_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2263,7 +2336,7 @@ func (x *DrainAgent) String() string {
 func (*DrainAgent) ProtoMessage() {}
 
 func (x *DrainAgent) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[29]
+	mi := &file_agora_link_v1_link_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2276,7 +2349,7 @@ func (x *DrainAgent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainAgent.ProtoReflect.Descriptor instead.
 func (*DrainAgent) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{29}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *DrainAgent) GetConfig() *v1.DrainConfig {
@@ -2290,7 +2363,7 @@ var File_agora_link_v1_link_proto protoreflect.FileDescriptor
 
 const file_agora_link_v1_link_proto_rawDesc = "" +
 	"\n" +
-	"\x18agora/link/v1/link.proto\x12\ragora.link.v1\x1a\x14mesos/v1/mesos.proto\"\xdb\x04\n" +
+	"\x18agora/link/v1/link.proto\x12\ragora.link.v1\x1a\x14mesos/v1/mesos.proto\"\x8f\x05\n" +
 	"\tFromAgent\x125\n" +
 	"\bregister\x18\x01 \x01(\v2\x17.agora.link.v1.RegisterH\x00R\bregister\x12;\n" +
 	"\n" +
@@ -2304,7 +2377,8 @@ const file_agora_link_v1_link_proto_rawDesc = "" +
 	"\rstatus_update\x18\x06 \x01(\v2\x1b.agora.link.v1.StatusUpdateH\x00R\fstatusUpdate\x12H\n" +
 	"\x0fexited_executor\x18\a \x01(\v2\x1d.agora.link.v1.ExitedExecutorH\x00R\x0eexitedExecutor\x12K\n" +
 	"\x10executor_message\x18\b \x01(\v2\x1e.agora.link.v1.ExecutorMessageH\x00R\x0fexecutorMessage\x12K\n" +
-	"\x10operation_update\x18\t \x01(\v2\x1e.agora.link.v1.OperationUpdateH\x00R\x0foperationUpdateB\t\n" +
+	"\x10operation_update\x18\t \x01(\v2\x1e.agora.link.v1.OperationUpdateH\x00R\x0foperationUpdate\x122\n" +
+	"\adrained\x18\x14 \x01(\v2\x16.agora.link.v1.DrainedH\x00R\adrainedB\t\n" +
 	"\amessage\"\xb0\t\n" +
 	"\n" +
 	"FromMaster\x12;\n" +
@@ -2393,17 +2467,20 @@ const file_agora_link_v1_link_proto_rawDesc = "" +
 	"\bagent_id\x18\x02 \x02(\v2\x11.mesos.v1.AgentIDR\aagentId\x125\n" +
 	"\x0eoperation_uuid\x18\x03 \x02(\v2\x0e.mesos.v1.UUIDR\roperationUuid\x121\n" +
 	"\x06status\x18\x04 \x02(\v2\x19.mesos.v1.OperationStatusR\x06status\x12>\n" +
-	"\rlatest_status\x18\x05 \x01(\v2\x19.mesos.v1.OperationStatusR\flatestStatus\"\x9a\x01\n" +
+	"\rlatest_status\x18\x05 \x01(\v2\x19.mesos.v1.OperationStatusR\flatestStatus\"7\n" +
+	"\aDrained\x12,\n" +
+	"\bagent_id\x18\x01 \x02(\v2\x11.mesos.v1.AgentIDR\aagentId\"\x9a\x01\n" +
 	"\n" +
 	"Registered\x12,\n" +
 	"\bagent_id\x18\x01 \x02(\v2\x11.mesos.v1.AgentIDR\aagentId\x12,\n" +
 	"\x06master\x18\x02 \x01(\v2\x14.mesos.v1.MasterInfoR\x06master\x120\n" +
-	"\x14ping_timeout_seconds\x18\x03 \x01(\x01R\x12pingTimeoutSeconds\"\xd8\x01\n" +
+	"\x14ping_timeout_seconds\x18\x03 \x01(\x01R\x12pingTimeoutSeconds\"\x92\x02\n" +
 	"\fReregistered\x12,\n" +
 	"\bagent_id\x18\x01 \x02(\v2\x11.mesos.v1.AgentIDR\aagentId\x12,\n" +
 	"\x06master\x18\x02 \x01(\v2\x14.mesos.v1.MasterInfoR\x06master\x120\n" +
 	"\x14ping_timeout_seconds\x18\x03 \x01(\x01R\x12pingTimeoutSeconds\x12:\n" +
-	"\treconcile\x18\x04 \x03(\v2\x1c.agora.link.v1.ReconcileTaskR\treconcile\"t\n" +
+	"\treconcile\x18\x04 \x03(\v2\x1c.agora.link.v1.ReconcileTaskR\treconcile\x128\n" +
+	"\fdrain_config\x18\x05 \x01(\v2\x15.mesos.v1.DrainConfigR\vdrainConfig\"t\n" +
 	"\rReconcileTask\x128\n" +
 	"\fframework_id\x18\x01 \x02(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\x12)\n" +
 	"\atask_id\x18\x02 \x02(\v2\x10.mesos.v1.TaskIDR\x06taskId\"!\n" +
@@ -2462,7 +2539,7 @@ const file_agora_link_v1_link_proto_rawDesc = "" +
 	"statusUuid\";\n" +
 	"\n" +
 	"DrainAgent\x12-\n" +
-	"\x06config\x18\x01 \x02(\v2\x15.mesos.v1.DrainConfigR\x06configB(Z&agora.dev/agora/api/agora/link/v1;link"
+	"\x06config\x18\x01 \x01(\v2\x15.mesos.v1.DrainConfigR\x06configB(Z&agora.dev/agora/api/agora/link/v1;link"
 
 var (
 	file_agora_link_v1_link_proto_rawDescOnce sync.Once
@@ -2476,7 +2553,7 @@ func file_agora_link_v1_link_proto_rawDescGZIP() []byte {
 	return file_agora_link_v1_link_proto_rawDescData
 }
 
-var file_agora_link_v1_link_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_agora_link_v1_link_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_agora_link_v1_link_proto_goTypes = []any{
 	(*FromAgent)(nil),               // 0: agora.link.v1.FromAgent
 	(*FromMaster)(nil),              // 1: agora.link.v1.FromMaster
@@ -2490,45 +2567,46 @@ var file_agora_link_v1_link_proto_goTypes = []any{
 	(*ExitedExecutor)(nil),          // 9: agora.link.v1.ExitedExecutor
 	(*ExecutorMessage)(nil),         // 10: agora.link.v1.ExecutorMessage
 	(*OperationUpdate)(nil),         // 11: agora.link.v1.OperationUpdate
-	(*Registered)(nil),              // 12: agora.link.v1.Registered
-	(*Reregistered)(nil),            // 13: agora.link.v1.Reregistered
-	(*ReconcileTask)(nil),           // 14: agora.link.v1.ReconcileTask
-	(*Refused)(nil),                 // 15: agora.link.v1.Refused
-	(*Ping)(nil),                    // 16: agora.link.v1.Ping
-	(*ShutdownAgent)(nil),           // 17: agora.link.v1.ShutdownAgent
-	(*RunTask)(nil),                 // 18: agora.link.v1.RunTask
-	(*RunTaskGroup)(nil),            // 19: agora.link.v1.RunTaskGroup
-	(*KillTask)(nil),                // 20: agora.link.v1.KillTask
-	(*AcknowledgeUpdate)(nil),       // 21: agora.link.v1.AcknowledgeUpdate
-	(*UpdateFramework)(nil),         // 22: agora.link.v1.UpdateFramework
-	(*ShutdownFramework)(nil),       // 23: agora.link.v1.ShutdownFramework
-	(*ShutdownExecutor)(nil),        // 24: agora.link.v1.ShutdownExecutor
-	(*FrameworkMessage)(nil),        // 25: agora.link.v1.FrameworkMessage
-	(*ReconcileTasks)(nil),          // 26: agora.link.v1.ReconcileTasks
-	(*ApplyOperation)(nil),          // 27: agora.link.v1.ApplyOperation
-	(*AcknowledgeOperation)(nil),    // 28: agora.link.v1.AcknowledgeOperation
-	(*DrainAgent)(nil),              // 29: agora.link.v1.DrainAgent
-	(*v1.AgentInfo)(nil),            // 30: mesos.v1.AgentInfo
-	(*v1.Resource)(nil),             // 31: mesos.v1.Resource
-	(*v1.AgentInfo_Capability)(nil), // 32: mesos.v1.AgentInfo.Capability
-	(*v1.FrameworkInfo)(nil),        // 33: mesos.v1.FrameworkInfo
-	(*v1.ExecutorInfo)(nil),         // 34: mesos.v1.ExecutorInfo
-	(*v1.Task)(nil),                 // 35: mesos.v1.Task
-	(*v1.Operation)(nil),            // 36: mesos.v1.Operation
-	(*v1.DrainConfig)(nil),          // 37: mesos.v1.DrainConfig
-	(*v1.AgentID)(nil),              // 38: mesos.v1.AgentID
-	(*v1.FrameworkID)(nil),          // 39: mesos.v1.FrameworkID
-	(*v1.ExecutorID)(nil),           // 40: mesos.v1.ExecutorID
-	(*v1.TaskStatus)(nil),           // 41: mesos.v1.TaskStatus
-	(v1.TaskState)(0),               // 42: mesos.v1.TaskState
-	(*v1.UUID)(nil),                 // 43: mesos.v1.UUID
-	(*v1.OperationStatus)(nil),      // 44: mesos.v1.OperationStatus
-	(*v1.MasterInfo)(nil),           // 45: mesos.v1.MasterInfo
-	(*v1.TaskID)(nil),               // 46: mesos.v1.TaskID
-	(*v1.TaskInfo)(nil),             // 47: mesos.v1.TaskInfo
-	(*v1.TaskGroupInfo)(nil),        // 48: mesos.v1.TaskGroupInfo
-	(*v1.KillPolicy)(nil),           // 49: mesos.v1.KillPolicy
-	(*v1.Offer_Operation)(nil),      // 50: mesos.v1.Offer.Operation
+	(*Drained)(nil),                 // 12: agora.link.v1.Drained
+	(*Registered)(nil),              // 13: agora.link.v1.Registered
+	(*Reregistered)(nil),            // 14: agora.link.v1.Reregistered
+	(*ReconcileTask)(nil),           // 15: agora.link.v1.ReconcileTask
+	(*Refused)(nil),                 // 16: agora.link.v1.Refused
+	(*Ping)(nil),                    // 17: agora.link.v1.Ping
+	(*ShutdownAgent)(nil),           // 18: agora.link.v1.ShutdownAgent
+	(*RunTask)(nil),                 // 19: agora.link.v1.RunTask
+	(*RunTaskGroup)(nil),            // 20: agora.link.v1.RunTaskGroup
+	(*KillTask)(nil),                // 21: agora.link.v1.KillTask
+	(*AcknowledgeUpdate)(nil),       // 22: agora.link.v1.AcknowledgeUpdate
+	(*UpdateFramework)(nil),         // 23: agora.link.v1.UpdateFramework
+	(*ShutdownFramework)(nil),       // 24: agora.link.v1.ShutdownFramework
+	(*ShutdownExecutor)(nil),        // 25: agora.link.v1.ShutdownExecutor
+	(*FrameworkMessage)(nil),        // 26: agora.link.v1.FrameworkMessage
+	(*ReconcileTasks)(nil),          // 27: agora.link.v1.ReconcileTasks
+	(*ApplyOperation)(nil),          // 28: agora.link.v1.ApplyOperation
+	(*AcknowledgeOperation)(nil),    // 29: agora.link.v1.AcknowledgeOperation
+	(*DrainAgent)(nil),              // 30: agora.link.v1.DrainAgent
+	(*v1.AgentInfo)(nil),            // 31: mesos.v1.AgentInfo
+	(*v1.Resource)(nil),             // 32: mesos.v1.Resource
+	(*v1.AgentInfo_Capability)(nil), // 33: mesos.v1.AgentInfo.Capability
+	(*v1.FrameworkInfo)(nil),        // 34: mesos.v1.FrameworkInfo
+	(*v1.ExecutorInfo)(nil),         // 35: mesos.v1.ExecutorInfo
+	(*v1.Task)(nil),                 // 36: mesos.v1.Task
+	(*v1.Operation)(nil),            // 37: mesos.v1.Operation
+	(*v1.DrainConfig)(nil),          // 38: mesos.v1.DrainConfig
+	(*v1.AgentID)(nil),              // 39: mesos.v1.AgentID
+	(*v1.FrameworkID)(nil),          // 40: mesos.v1.FrameworkID
+	(*v1.ExecutorID)(nil),           // 41: mesos.v1.ExecutorID
+	(*v1.TaskStatus)(nil),           // 42: mesos.v1.TaskStatus
+	(v1.TaskState)(0),               // 43: mesos.v1.TaskState
+	(*v1.UUID)(nil),                 // 44: mesos.v1.UUID
+	(*v1.OperationStatus)(nil),      // 45: mesos.v1.OperationStatus
+	(*v1.MasterInfo)(nil),           // 46: mesos.v1.MasterInfo
+	(*v1.TaskID)(nil),               // 47: mesos.v1.TaskID
+	(*v1.TaskInfo)(nil),             // 48: mesos.v1.TaskInfo
+	(*v1.TaskGroupInfo)(nil),        // 49: mesos.v1.TaskGroupInfo
+	(*v1.KillPolicy)(nil),           // 50: mesos.v1.KillPolicy
+	(*v1.Offer_Operation)(nil),      // 51: mesos.v1.Offer.Operation
 }
 var file_agora_link_v1_link_proto_depIdxs = []int32{
 	2,  // 0: agora.link.v1.FromAgent.register:type_name -> agora.link.v1.Register
@@ -2540,93 +2618,96 @@ var file_agora_link_v1_link_proto_depIdxs = []int32{
 	9,  // 6: agora.link.v1.FromAgent.exited_executor:type_name -> agora.link.v1.ExitedExecutor
 	10, // 7: agora.link.v1.FromAgent.executor_message:type_name -> agora.link.v1.ExecutorMessage
 	11, // 8: agora.link.v1.FromAgent.operation_update:type_name -> agora.link.v1.OperationUpdate
-	12, // 9: agora.link.v1.FromMaster.registered:type_name -> agora.link.v1.Registered
-	13, // 10: agora.link.v1.FromMaster.reregistered:type_name -> agora.link.v1.Reregistered
-	15, // 11: agora.link.v1.FromMaster.refused:type_name -> agora.link.v1.Refused
-	16, // 12: agora.link.v1.FromMaster.ping:type_name -> agora.link.v1.Ping
-	17, // 13: agora.link.v1.FromMaster.shutdown_agent:type_name -> agora.link.v1.ShutdownAgent
-	18, // 14: agora.link.v1.FromMaster.run_task:type_name -> agora.link.v1.RunTask
-	19, // 15: agora.link.v1.FromMaster.run_task_group:type_name -> agora.link.v1.RunTaskGroup
-	20, // 16: agora.link.v1.FromMaster.kill_task:type_name -> agora.link.v1.KillTask
-	21, // 17: agora.link.v1.FromMaster.acknowledge_update:type_name -> agora.link.v1.AcknowledgeUpdate
-	22, // 18: agora.link.v1.FromMaster.update_framework:type_name -> agora.link.v1.UpdateFramework
-	23, // 19: agora.link.v1.FromMaster.shutdown_framework:type_name -> agora.link.v1.ShutdownFramework
-	24, // 20: agora.link.v1.FromMaster.shutdown_executor:type_name -> agora.link.v1.ShutdownExecutor
-	25, // 21: agora.link.v1.FromMaster.framework_message:type_name -> agora.link.v1.FrameworkMessage
-	26, // 22: agora.link.v1.FromMaster.reconcile_tasks:type_name -> agora.link.v1.ReconcileTasks
-	27, // 23: agora.link.v1.FromMaster.apply_operation:type_name -> agora.link.v1.ApplyOperation
-	28, // 24: agora.link.v1.FromMaster.acknowledge_operation:type_name -> agora.link.v1.AcknowledgeOperation
-	29, // 25: agora.link.v1.FromMaster.drain_agent:type_name -> agora.link.v1.DrainAgent
-	30, // 26: agora.link.v1.Register.agent:type_name -> mesos.v1.AgentInfo
-	31, // 27: agora.link.v1.Register.checkpointed_resources:type_name -> mesos.v1.Resource
-	32, // 28: agora.link.v1.Register.capabilities:type_name -> mesos.v1.AgentInfo.Capability
-	30, // 29: agora.link.v1.Reregister.agent:type_name -> mesos.v1.AgentInfo
-	31, // 30: agora.link.v1.Reregister.checkpointed_resources:type_name -> mesos.v1.Resource
-	32, // 31: agora.link.v1.Reregister.capabilities:type_name -> mesos.v1.AgentInfo.Capability
-	33, // 32: agora.link.v1.Reregister.frameworks:type_name -> mesos.v1.FrameworkInfo
-	34, // 33: agora.link.v1.Reregister.executors:type_name -> mesos.v1.ExecutorInfo
-	35, // 34: agora.link.v1.Reregister.tasks:type_name -> mesos.v1.Task
-	36, // 35: agora.link.v1.Reregister.operations:type_name -> mesos.v1.Operation
-	4,  // 36: agora.link.v1.Reregister.completed_frameworks:type_name -> agora.link.v1.CompletedFramework
-	37, // 37: agora.link.v1.Reregister.drain_config:type_name -> mesos.v1.DrainConfig
-	33, // 38: agora.link.v1.CompletedFramework.framework:type_name -> mesos.v1.FrameworkInfo
-	35, // 39: agora.link.v1.CompletedFramework.tasks:type_name -> mesos.v1.Task
-	38, // 40: agora.link.v1.Unregister.agent_id:type_name -> mesos.v1.AgentID
-	38, // 41: agora.link.v1.UpdateAgent.agent_id:type_name -> mesos.v1.AgentID
-	31, // 42: agora.link.v1.UpdateAgent.oversubscribed:type_name -> mesos.v1.Resource
-	36, // 43: agora.link.v1.UpdateAgent.operations:type_name -> mesos.v1.Operation
-	39, // 44: agora.link.v1.StatusUpdate.framework_id:type_name -> mesos.v1.FrameworkID
-	40, // 45: agora.link.v1.StatusUpdate.executor_id:type_name -> mesos.v1.ExecutorID
-	38, // 46: agora.link.v1.StatusUpdate.agent_id:type_name -> mesos.v1.AgentID
-	41, // 47: agora.link.v1.StatusUpdate.status:type_name -> mesos.v1.TaskStatus
-	42, // 48: agora.link.v1.StatusUpdate.latest_state:type_name -> mesos.v1.TaskState
-	39, // 49: agora.link.v1.ExitedExecutor.framework_id:type_name -> mesos.v1.FrameworkID
-	40, // 50: agora.link.v1.ExitedExecutor.executor_id:type_name -> mesos.v1.ExecutorID
-	38, // 51: agora.link.v1.ExitedExecutor.agent_id:type_name -> mesos.v1.AgentID
-	39, // 52: agora.link.v1.ExecutorMessage.framework_id:type_name -> mesos.v1.FrameworkID
-	40, // 53: agora.link.v1.ExecutorMessage.executor_id:type_name -> mesos.v1.ExecutorID
-	38, // 54: agora.link.v1.ExecutorMessage.agent_id:type_name -> mesos.v1.AgentID
-	39, // 55: agora.link.v1.OperationUpdate.framework_id:type_name -> mesos.v1.FrameworkID
-	38, // 56: agora.link.v1.OperationUpdate.agent_id:type_name -> mesos.v1.AgentID
-	43, // 57: agora.link.v1.OperationUpdate.operation_uuid:type_name -> mesos.v1.UUID
-	44, // 58: agora.link.v1.OperationUpdate.status:type_name -> mesos.v1.OperationStatus
-	44, // 59: agora.link.v1.OperationUpdate.latest_status:type_name -> mesos.v1.OperationStatus
-	38, // 60: agora.link.v1.Registered.agent_id:type_name -> mesos.v1.AgentID
-	45, // 61: agora.link.v1.Registered.master:type_name -> mesos.v1.MasterInfo
-	38, // 62: agora.link.v1.Reregistered.agent_id:type_name -> mesos.v1.AgentID
-	45, // 63: agora.link.v1.Reregistered.master:type_name -> mesos.v1.MasterInfo
-	14, // 64: agora.link.v1.Reregistered.reconcile:type_name -> agora.link.v1.ReconcileTask
-	39, // 65: agora.link.v1.ReconcileTask.framework_id:type_name -> mesos.v1.FrameworkID
-	46, // 66: agora.link.v1.ReconcileTask.task_id:type_name -> mesos.v1.TaskID
-	33, // 67: agora.link.v1.RunTask.framework:type_name -> mesos.v1.FrameworkInfo
-	47, // 68: agora.link.v1.RunTask.task:type_name -> mesos.v1.TaskInfo
-	33, // 69: agora.link.v1.RunTaskGroup.framework:type_name -> mesos.v1.FrameworkInfo
-	34, // 70: agora.link.v1.RunTaskGroup.executor:type_name -> mesos.v1.ExecutorInfo
-	48, // 71: agora.link.v1.RunTaskGroup.task_group:type_name -> mesos.v1.TaskGroupInfo
-	39, // 72: agora.link.v1.KillTask.framework_id:type_name -> mesos.v1.FrameworkID
-	46, // 73: agora.link.v1.KillTask.task_id:type_name -> mesos.v1.TaskID
-	49, // 74: agora.link.v1.KillTask.kill_policy:type_name -> mesos.v1.KillPolicy
-	38, // 75: agora.link.v1.AcknowledgeUpdate.agent_id:type_name -> mesos.v1.AgentID
-	39, // 76: agora.link.v1.AcknowledgeUpdate.framework_id:type_name -> mesos.v1.FrameworkID
-	46, // 77: agora.link.v1.AcknowledgeUpdate.task_id:type_name -> mesos.v1.TaskID
-	33, // 78: agora.link.v1.UpdateFramework.framework:type_name -> mesos.v1.FrameworkInfo
-	39, // 79: agora.link.v1.ShutdownFramework.framework_id:type_name -> mesos.v1.FrameworkID
-	39, // 80: agora.link.v1.ShutdownExecutor.framework_id:type_name -> mesos.v1.FrameworkID
-	40, // 81: agora.link.v1.ShutdownExecutor.executor_id:type_name -> mesos.v1.ExecutorID
-	39, // 82: agora.link.v1.FrameworkMessage.framework_id:type_name -> mesos.v1.FrameworkID
-	40, // 83: agora.link.v1.FrameworkMessage.executor_id:type_name -> mesos.v1.ExecutorID
-	14, // 84: agora.link.v1.ReconcileTasks.tasks:type_name -> agora.link.v1.ReconcileTask
-	39, // 85: agora.link.v1.ApplyOperation.framework_id:type_name -> mesos.v1.FrameworkID
-	43, // 86: agora.link.v1.ApplyOperation.operation_uuid:type_name -> mesos.v1.UUID
-	50, // 87: agora.link.v1.ApplyOperation.operation:type_name -> mesos.v1.Offer.Operation
-	43, // 88: agora.link.v1.AcknowledgeOperation.operation_uuid:type_name -> mesos.v1.UUID
-	43, // 89: agora.link.v1.AcknowledgeOperation.status_uuid:type_name -> mesos.v1.UUID
-	37, // 90: agora.link.v1.DrainAgent.config:type_name -> mesos.v1.DrainConfig
-	91, // [91:91] is the sub-list for method output_type
-	91, // [91:91] is the sub-list for method input_type
-	91, // [91:91] is the sub-list for extension type_name
-	91, // [91:91] is the sub-list for extension extendee
-	0,  // [0:91] is the sub-list for field type_name
+	12, // 9: agora.link.v1.FromAgent.drained:type_name -> agora.link.v1.Drained
+	13, // 10: agora.link.v1.FromMaster.registered:type_name -> agora.link.v1.Registered
+	14, // 11: agora.link.v1.FromMaster.reregistered:type_name -> agora.link.v1.Reregistered
+	16, // 12: agora.link.v1.FromMaster.refused:type_name -> agora.link.v1.Refused
+	17, // 13: agora.link.v1.FromMaster.ping:type_name -> agora.link.v1.Ping
+	18, // 14: agora.link.v1.FromMaster.shutdown_agent:type_name -> agora.link.v1.ShutdownAgent
+	19, // 15: agora.link.v1.FromMaster.run_task:type_name -> agora.link.v1.RunTask
+	20, // 16: agora.link.v1.FromMaster.run_task_group:type_name -> agora.link.v1.RunTaskGroup
+	21, // 17: agora.link.v1.FromMaster.kill_task:type_name -> agora.link.v1.KillTask
+	22, // 18: agora.link.v1.FromMaster.acknowledge_update:type_name -> agora.link.v1.AcknowledgeUpdate
+	23, // 19: agora.link.v1.FromMaster.update_framework:type_name -> agora.link.v1.UpdateFramework
+	24, // 20: agora.link.v1.FromMaster.shutdown_framework:type_name -> agora.link.v1.ShutdownFramework
+	25, // 21: agora.link.v1.FromMaster.shutdown_executor:type_name -> agora.link.v1.ShutdownExecutor
+	26, // 22: agora.link.v1.FromMaster.framework_message:type_name -> agora.link.v1.FrameworkMessage
+	27, // 23: agora.link.v1.FromMaster.reconcile_tasks:type_name -> agora.link.v1.ReconcileTasks
+	28, // 24: agora.link.v1.FromMaster.apply_operation:type_name -> agora.link.v1.ApplyOperation
+	29, // 25: agora.link.v1.FromMaster.acknowledge_operation:type_name -> agora.link.v1.AcknowledgeOperation
+	30, // 26: agora.link.v1.FromMaster.drain_agent:type_name -> agora.link.v1.DrainAgent
+	31, // 27: agora.link.v1.Register.agent:type_name -> mesos.v1.AgentInfo
+	32, // 28: agora.link.v1.Register.checkpointed_resources:type_name -> mesos.v1.Resource
+	33, // 29: agora.link.v1.Register.capabilities:type_name -> mesos.v1.AgentInfo.Capability
+	31, // 30: agora.link.v1.Reregister.agent:type_name -> mesos.v1.AgentInfo
+	32, // 31: agora.link.v1.Reregister.checkpointed_resources:type_name -> mesos.v1.Resource
+	33, // 32: agora.link.v1.Reregister.capabilities:type_name -> mesos.v1.AgentInfo.Capability
+	34, // 33: agora.link.v1.Reregister.frameworks:type_name -> mesos.v1.FrameworkInfo
+	35, // 34: agora.link.v1.Reregister.executors:type_name -> mesos.v1.ExecutorInfo
+	36, // 35: agora.link.v1.Reregister.tasks:type_name -> mesos.v1.Task
+	37, // 36: agora.link.v1.Reregister.operations:type_name -> mesos.v1.Operation
+	4,  // 37: agora.link.v1.Reregister.completed_frameworks:type_name -> agora.link.v1.CompletedFramework
+	38, // 38: agora.link.v1.Reregister.drain_config:type_name -> mesos.v1.DrainConfig
+	34, // 39: agora.link.v1.CompletedFramework.framework:type_name -> mesos.v1.FrameworkInfo
+	36, // 40: agora.link.v1.CompletedFramework.tasks:type_name -> mesos.v1.Task
+	39, // 41: agora.link.v1.Unregister.agent_id:type_name -> mesos.v1.AgentID
+	39, // 42: agora.link.v1.UpdateAgent.agent_id:type_name -> mesos.v1.AgentID
+	32, // 43: agora.link.v1.UpdateAgent.oversubscribed:type_name -> mesos.v1.Resource
+	37, // 44: agora.link.v1.UpdateAgent.operations:type_name -> mesos.v1.Operation
+	40, // 45: agora.link.v1.StatusUpdate.framework_id:type_name -> mesos.v1.FrameworkID
+	41, // 46: agora.link.v1.StatusUpdate.executor_id:type_name -> mesos.v1.ExecutorID
+	39, // 47: agora.link.v1.StatusUpdate.agent_id:type_name -> mesos.v1.AgentID
+	42, // 48: agora.link.v1.StatusUpdate.status:type_name -> mesos.v1.TaskStatus
+	43, // 49: agora.link.v1.StatusUpdate.latest_state:type_name -> mesos.v1.TaskState
+	40, // 50: agora.link.v1.ExitedExecutor.framework_id:type_name -> mesos.v1.FrameworkID
+	41, // 51: agora.link.v1.ExitedExecutor.executor_id:type_name -> mesos.v1.ExecutorID
+	39, // 52: agora.link.v1.ExitedExecutor.agent_id:type_name -> mesos.v1.AgentID
+	40, // 53: agora.link.v1.ExecutorMessage.framework_id:type_name -> mesos.v1.FrameworkID
+	41, // 54: agora.link.v1.ExecutorMessage.executor_id:type_name -> mesos.v1.ExecutorID
+	39, // 55: agora.link.v1.ExecutorMessage.agent_id:type_name -> mesos.v1.AgentID
+	40, // 56: agora.link.v1.OperationUpdate.framework_id:type_name -> mesos.v1.FrameworkID
+	39, // 57: agora.link.v1.OperationUpdate.agent_id:type_name -> mesos.v1.AgentID
+	44, // 58: agora.link.v1.OperationUpdate.operation_uuid:type_name -> mesos.v1.UUID
+	45, // 59: agora.link.v1.OperationUpdate.status:type_name -> mesos.v1.OperationStatus
+	45, // 60: agora.link.v1.OperationUpdate.latest_status:type_name -> mesos.v1.OperationStatus
+	39, // 61: agora.link.v1.Drained.agent_id:type_name -> mesos.v1.AgentID
+	39, // 62: agora.link.v1.Registered.agent_id:type_name -> mesos.v1.AgentID
+	46, // 63: agora.link.v1.Registered.master:type_name -> mesos.v1.MasterInfo
+	39, // 64: agora.link.v1.Reregistered.agent_id:type_name -> mesos.v1.AgentID
+	46, // 65: agora.link.v1.Reregistered.master:type_name -> mesos.v1.MasterInfo
+	15, // 66: agora.link.v1.Reregistered.reconcile:type_name -> agora.link.v1.ReconcileTask
+	38, // 67: agora.link.v1.Reregistered.drain_config:type_name -> mesos.v1.DrainConfig
+	40, // 68: agora.link.v1.ReconcileTask.framework_id:type_name -> mesos.v1.FrameworkID
+	47, // 69: agora.link.v1.ReconcileTask.task_id:type_name -> mesos.v1.TaskID
+	34, // 70: agora.link.v1.RunTask.framework:type_name -> mesos.v1.FrameworkInfo
+	48, // 71: agora.link.v1.RunTask.task:type_name -> mesos.v1.TaskInfo
+	34, // 72: agora.link.v1.RunTaskGroup.framework:type_name -> mesos.v1.FrameworkInfo
+	35, // 73: agora.link.v1.RunTaskGroup.executor:type_name -> mesos.v1.ExecutorInfo
+	49, // 74: agora.link.v1.RunTaskGroup.task_group:type_name -> mesos.v1.TaskGroupInfo
+	40, // 75: agora.link.v1.KillTask.framework_id:type_name -> mesos.v1.FrameworkID
+	47, // 76: agora.link.v1.KillTask.task_id:type_name -> mesos.v1.TaskID
+	50, // 77: agora.link.v1.KillTask.kill_policy:type_name -> mesos.v1.KillPolicy
+	39, // 78: agora.link.v1.AcknowledgeUpdate.agent_id:type_name -> mesos.v1.AgentID
+	40, // 79: agora.link.v1.AcknowledgeUpdate.framework_id:type_name -> mesos.v1.FrameworkID
+	47, // 80: agora.link.v1.AcknowledgeUpdate.task_id:type_name -> mesos.v1.TaskID
+	34, // 81: agora.link.v1.UpdateFramework.framework:type_name -> mesos.v1.FrameworkInfo
+	40, // 82: agora.link.v1.ShutdownFramework.framework_id:type_name -> mesos.v1.FrameworkID
+	40, // 83: agora.link.v1.ShutdownExecutor.framework_id:type_name -> mesos.v1.FrameworkID
+	41, // 84: agora.link.v1.ShutdownExecutor.executor_id:type_name -> mesos.v1.ExecutorID
+	40, // 85: agora.link.v1.FrameworkMessage.framework_id:type_name -> mesos.v1.FrameworkID
+	41, // 86: agora.link.v1.FrameworkMessage.executor_id:type_name -> mesos.v1.ExecutorID
+	15, // 87: agora.link.v1.ReconcileTasks.tasks:type_name -> agora.link.v1.ReconcileTask
+	40, // 88: agora.link.v1.ApplyOperation.framework_id:type_name -> mesos.v1.FrameworkID
+	44, // 89: agora.link.v1.ApplyOperation.operation_uuid:type_name -> mesos.v1.UUID
+	51, // 90: agora.link.v1.ApplyOperation.operation:type_name -> mesos.v1.Offer.Operation
+	44, // 91: agora.link.v1.AcknowledgeOperation.operation_uuid:type_name -> mesos.v1.UUID
+	44, // 92: agora.link.v1.AcknowledgeOperation.status_uuid:type_name -> mesos.v1.UUID
+	38, // 93: agora.link.v1.DrainAgent.config:type_name -> mesos.v1.DrainConfig
+	94, // [94:94] is the sub-list for method output_type
+	94, // [94:94] is the sub-list for method input_type
+	94, // [94:94] is the sub-list for extension type_name
+	94, // [94:94] is the sub-list for extension extendee
+	0,  // [0:94] is the sub-list for field type_name
 }
 
 func init() { file_agora_link_v1_link_proto_init() }
@@ -2644,6 +2725,7 @@ func file_agora_link_v1_link_proto_init() {
 		(*FromAgent_ExitedExecutor)(nil),
 		(*FromAgent_ExecutorMessage)(nil),
 		(*FromAgent_OperationUpdate)(nil),
+		(*FromAgent_Drained)(nil),
 	}
 	file_agora_link_v1_link_proto_msgTypes[1].OneofWrappers = []any{
 		(*FromMaster_Registered)(nil),
@@ -2670,7 +2752,7 @@ func file_agora_link_v1_link_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agora_link_v1_link_proto_rawDesc), len(file_agora_link_v1_link_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   30,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
