@@ -44,9 +44,15 @@ type linker struct {
 type activeLink struct {
 	id    core.LinkID
 	conn  Link
-	queue chan *link.FromAgent
+	queue chan outgoing
 	done  chan struct{}
 	once  sync.Once
+}
+
+// outgoing is a message, or the question when all before it has left.
+type outgoing struct {
+	message *link.FromAgent
+	left    chan struct{}
 }
 
 func (l *activeLink) close() {
@@ -69,7 +75,7 @@ func (l *linker) connect() {
 		}
 		l.mu.Lock()
 		l.next++
-		a := &activeLink{id: l.next, conn: conn, queue: make(chan *link.FromAgent, linkQueue), done: make(chan struct{})}
+		a := &activeLink{id: l.next, conn: conn, queue: make(chan outgoing, linkQueue), done: make(chan struct{})}
 		old := l.active
 		l.active = a
 		l.mu.Unlock()
@@ -102,8 +108,12 @@ func (l *linker) writer(a *activeLink) {
 	defer a.close()
 	for {
 		select {
-		case m := <-a.queue:
-			if a.conn.Send(m) != nil {
+		case next := <-a.queue:
+			if next.left != nil {
+				close(next.left)
+				continue
+			}
+			if a.conn.Send(next.message) != nil {
 				return
 			}
 		case <-a.done:
@@ -120,7 +130,7 @@ func (l *linker) send(s core.ToMaster) {
 		return
 	}
 	select {
-	case a.queue <- s.Message:
+	case a.queue <- outgoing{message: s.Message}:
 	default:
 		a.close()
 	}
@@ -143,11 +153,19 @@ func (l *linker) drain() {
 	if a == nil {
 		return
 	}
-	for deadline := time.Now().Add(time.Second); len(a.queue) > 0 && time.Now().Before(deadline); {
-		select {
-		case <-a.done:
-			return
-		case <-time.After(5 * time.Millisecond):
-		}
+	moment := time.NewTimer(time.Second)
+	defer moment.Stop()
+	last := outgoing{left: make(chan struct{})}
+	select {
+	case a.queue <- last:
+	case <-a.done:
+		return
+	case <-moment.C:
+		return
+	}
+	select {
+	case <-last.left:
+	case <-a.done:
+	case <-moment.C:
 	}
 }

@@ -103,6 +103,8 @@ func (m *machine) send(s core.Send) {
 		m.containers.launch(s)
 	case core.SignalContainer:
 		m.containers.signal(s)
+	case core.ProbeContainer:
+		m.containers.probe(s)
 	case core.DestroyContainer:
 		m.containers.destroy(s.ID)
 	case core.RemoveContainer:

@@ -13,6 +13,7 @@ import (
 
 	mesos "agora.dev/agora/api/mesos/v1"
 	execapi "agora.dev/agora/api/mesos/v1/executor"
+	"agora.dev/agora/executor/checks"
 )
 
 // DefaultKillGrace is the time between SIGTERM and SIGKILL when neither the kill nor
@@ -74,6 +75,12 @@ type Terminated struct {
 	Termination Termination
 }
 
+// Probed is the result of a Probe.
+type Probed struct {
+	Container ContainerID
+	Report    checks.Report
+}
+
 // Tick is the passing of time.
 type Tick struct{}
 
@@ -83,6 +90,7 @@ func (Recovered) input()    {}
 func (Launched) input()     {}
 func (LaunchFailed) input() {}
 func (Terminated) input()   {}
+func (Probed) input()       {}
 func (Tick) input()         {}
 
 // Termination is how a container ended; see containerizer.Termination, whose fields
@@ -108,6 +116,14 @@ type Launch struct {
 // Terminate sends SIGTERM to a container's processes.
 type Terminate struct{ Container ContainerID }
 
+// Probe makes one probe of a task's check. The host answers Probed with the number of
+// the probe. It may come while Terminated is on its way.
+type Probe struct {
+	Container ContainerID
+	Task      *mesos.TaskInfo
+	Probe     checks.Probe
+}
+
 // Destroy kills a container and all that it holds.
 type Destroy struct{ Container ContainerID }
 
@@ -116,6 +132,7 @@ type Remove struct{ Container ContainerID }
 
 func (Launch) command()    {}
 func (Terminate) command() {}
+func (Probe) command()     {}
 func (Destroy) command()   {}
 func (Remove) command()    {}
 
@@ -130,6 +147,17 @@ type Ready struct {
 	Wake time.Time
 	// Done says that the executor has nothing left to do and is to be ended.
 	Done bool
+}
+
+// Quiet says that nothing happened that Restore would have to know: no call, and no
+// command but probes.
+func (r *Ready) Quiet() bool {
+	for _, c := range r.Commands {
+		if _, probe := c.(Probe); !probe {
+			return false
+		}
+	}
+	return len(r.Calls) == 0
 }
 
 // Core is a built-in executor.

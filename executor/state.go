@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	mesos "agora.dev/agora/api/mesos/v1"
+	"agora.dev/agora/executor/checks"
 )
 
 // record is the form of Tasks on disk. Times are distances from the boot of the
@@ -30,6 +31,7 @@ type taskRecord struct {
 	ForceAt   time.Duration   `json:"force_at,omitempty"`
 	FinishBy  time.Duration   `json:"finish_by,omitempty"`
 	Final     mesos.TaskState `json:"final,omitempty"`
+	Checks    *checks.Record  `json:"checks,omitempty"`
 }
 
 // Encode writes the tasks, with extra facts of the core, for Decode.
@@ -39,7 +41,7 @@ func (s *Tasks) Encode(extra any) []byte {
 		out.Tasks = append(out.Tasks, taskRecord{
 			Info: encode(t.Info), Container: t.Container, Group: t.Group, Phase: t.phase,
 			Killing: t.killing, TimedOut: t.timedOut, Final: t.final,
-			ForceAt: s.distance(t.forceAt), FinishBy: s.distance(t.finishBy),
+			ForceAt: s.distance(t.forceAt), FinishBy: s.distance(t.finishBy), Checks: t.checks.Record(s.Config.Boot),
 		})
 	}
 	for _, u := range s.Outbox.updates {
@@ -72,6 +74,7 @@ func Decode(config Config, data []byte, extra any) (*Tasks, error) {
 			Info: info, Container: r.Container, Group: r.Group, phase: r.Phase,
 			killing: r.Killing, timedOut: r.TimedOut, final: r.Final,
 			forceAt: s.instant(r.ForceAt), finishBy: s.instant(r.FinishBy),
+			checks: checks.Restore(info, r.Checks, s.Config.Boot),
 		})
 	}
 	for _, raw := range in.Updates {

@@ -63,7 +63,8 @@ type stage struct {
 	wake    time.Time
 	live    map[string]executor.ContainerID // by task
 	updates map[string][]byte
-	hold    bool // the agent does not acknowledge
+	probes  map[string]uint64 // the number of the last probe, by task and kind
+	hold    bool              // the agent does not acknowledge
 	said    []string
 }
 
@@ -71,6 +72,7 @@ func play(t *testing.T, kind, story string) string {
 	n := uint64(0)
 	s := &stage{
 		t: t, kind: kind, now: time.Unix(1_800_000_000, 0), live: map[string]executor.ContainerID{}, updates: map[string][]byte{},
+		probes: map[string]uint64{},
 		config: executor.Config{
 			FrameworkID: "f", ExecutorID: "e", Container: "root", ShutdownGrace: 5 * time.Second,
 			Boot: time.Unix(1_799_990_000, 0),
@@ -152,6 +154,8 @@ func (s *stage) do(words []string) {
 		s.wait(arg(1))
 	case "crash":
 		s.crash(words[1:])
+	case "probe":
+		s.probe(arg(1), arg(2), arg(3))
 	case "disconnected":
 		s.input(executor.Disconnected{})
 	default:
@@ -174,6 +178,10 @@ func task(spec string) *mesos.TaskInfo {
 			info.KillPolicy = &mesos.KillPolicy{GracePeriod: value}
 		case "max":
 			info.MaxCompletionTime = value
+		case "health":
+			info.HealthCheck = health(text)
+		case "check":
+			info.Check = check(text)
 		}
 	}
 	return info
@@ -247,6 +255,12 @@ func (s *stage) input(in executor.Input) {
 		if status.Reason != nil {
 			text += " " + strings.TrimPrefix(status.GetReason().String(), "REASON_")
 		}
+		if status.Healthy != nil {
+			text += fmt.Sprintf(" healthy=%v", status.GetHealthy())
+		}
+		if status.CheckStatus != nil {
+			text += " check=" + checkStatus(status.GetCheckStatus())
+		}
 		if status.GetMessage() != "" {
 			text += fmt.Sprintf(" %q", status.GetMessage())
 		}
@@ -261,6 +275,8 @@ func (s *stage) input(in executor.Input) {
 			s.said = append(s.said, "SIGTERM "+s.name(c.Container))
 		case executor.Destroy:
 			s.said = append(s.said, "destroy "+s.name(c.Container))
+		case executor.Probe:
+			s.said = append(s.said, "probe "+s.name(c.Container)+s.noteProbe(c))
 		case executor.Remove:
 			s.said = append(s.said, "remove "+s.name(c.Container))
 		}

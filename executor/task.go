@@ -5,6 +5,7 @@ import (
 	"time"
 
 	mesos "agora.dev/agora/api/mesos/v1"
+	"agora.dev/agora/executor/checks"
 )
 
 // phase is where a task stands.
@@ -32,6 +33,7 @@ type Task struct {
 	forceAt  time.Time // SIGKILL, and again from then on; zero when no kill is on
 	finishBy time.Time // max_completion_time; zero for none
 	final    mesos.TaskState
+	checks   checks.Set
 }
 
 // ID is the task's ID.
@@ -51,6 +53,7 @@ func (t *Task) status(state mesos.TaskState, message string) *mesos.TaskStatus {
 	if message != "" {
 		status.Message = &message
 	}
+	t.checks.Describe(status, terminal(state))
 	return status
 }
 
@@ -69,6 +72,31 @@ func (t *Task) launched(now time.Time, box *Outbox, r *Ready) {
 	}
 	if !t.killing {
 		box.Add(now, t.status(mesos.TaskState_TASK_RUNNING, ""), r)
+		t.checks.Start(now)
+	}
+}
+
+// probed takes the result of a check.
+func (t *Task) probed(now time.Time, report checks.Report, announce bool, box *Outbox, r *Ready) {
+	if t.phase != running || t.killing {
+		return
+	}
+	verdict := t.checks.Handle(now, report)
+	if verdict.Reason == 0 {
+		return
+	}
+	status := t.status(mesos.TaskState_TASK_RUNNING, "")
+	status.Reason = &verdict.Reason
+	box.Add(now, status, r)
+	if verdict.Kill {
+		t.kill(now, t.grace(nil), announce, box, r)
+	}
+}
+
+// resume goes on with the checks of a task that is not being killed.
+func (t *Task) resume(now time.Time) {
+	if t.phase == running && !t.killing {
+		t.checks.Resume(now)
 	}
 }
 
@@ -81,6 +109,7 @@ func (t *Task) kill(now time.Time, grace time.Duration, announce bool, box *Outb
 	force := now.Add(grace)
 	if !t.killing {
 		t.killing, t.forceAt = true, force
+		t.checks.Pause()
 		if announce && t.phase == running {
 			box.Add(now, t.status(mesos.TaskState_TASK_KILLING, ""), r)
 		}
@@ -108,6 +137,9 @@ func (t *Task) tick(now time.Time, box *Outbox, r *Ready) {
 		t.forceAt = now.Add(destroyRetry)
 		r.Commands = append(r.Commands, Destroy{Container: t.Container})
 	}
+	for _, probe := range t.checks.Due(now) {
+		r.Commands = append(r.Commands, Probe{Container: t.Container, Task: t.Info, Probe: probe})
+	}
 }
 
 func (t *Task) wake() time.Time {
@@ -117,7 +149,14 @@ func (t *Task) wake() time.Time {
 	case t.killing:
 		return t.forceAt
 	}
-	return t.finishBy
+	return earliest(t.finishBy, t.checks.Wake())
+}
+
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // grace chooses the policy: of the kill, else of the task, else the default.
@@ -184,6 +223,7 @@ func (t *Task) verdict(how Termination) *mesos.TaskStatus {
 
 func (t *Task) end(now time.Time, status *mesos.TaskStatus, box *Outbox, r *Ready) {
 	t.phase, t.final = ended, status.GetState()
+	t.checks.Pause()
 	t.forceAt, t.finishBy = time.Time{}, time.Time{}
 	box.Add(now, status, r)
 }
@@ -197,6 +237,7 @@ func (t *Task) recovered(now time.Time, live bool, how *Termination, box *Outbox
 	case live && t.phase == launching:
 		t.launched(now, box, r)
 	case live:
+		t.resume(now)
 	case t.phase == launching:
 		t.launchFailed(now, LaunchFailed{
 			Reason:  mesos.TaskStatus_REASON_AGENT_RESTARTED,
@@ -208,6 +249,14 @@ func (t *Task) recovered(now time.Time, live bool, how *Termination, box *Outbox
 	if t.phase == running && t.killing && now.Before(t.forceAt) {
 		r.Commands = append(r.Commands, Terminate{Container: t.Container})
 	}
+}
+
+func terminal(state mesos.TaskState) bool {
+	switch state {
+	case mesos.TaskState_TASK_FINISHED, mesos.TaskState_TASK_FAILED, mesos.TaskState_TASK_KILLED:
+		return true
+	}
+	return false
 }
 
 func duration(d *mesos.DurationInfo) time.Duration {

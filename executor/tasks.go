@@ -4,6 +4,7 @@ import (
 	"time"
 
 	mesos "agora.dev/agora/api/mesos/v1"
+	"agora.dev/agora/executor/checks"
 )
 
 // Tasks are the tasks of one executor with their updates: what the cores share.
@@ -15,6 +16,8 @@ type Tasks struct {
 	All []*Task
 	// Killing is set when the framework wants TASK_KILLING.
 	Killing bool
+
+	disconnected bool
 }
 
 // NewTasks makes an empty set.
@@ -24,6 +27,7 @@ func NewTasks(config Config) *Tasks {
 
 // Launch starts a task in a container: TASK_STARTING, then the launch.
 func (s *Tasks) Launch(now time.Time, t *Task, r *Ready) {
+	t.checks = checks.New(t.Info)
 	s.All = append(s.All, t)
 	s.Outbox.tasks = append(s.Outbox.tasks, t.Info)
 	s.Outbox.Add(now, t.status(mesos.TaskState_TASK_STARTING, ""), r)
@@ -32,7 +36,7 @@ func (s *Tasks) Launch(now time.Time, t *Task, r *Ready) {
 
 // Refuse answers a task that will not be launched.
 func (s *Tasks) Refuse(now time.Time, info *mesos.TaskInfo, why string, r *Ready) {
-	t := &Task{Info: info}
+	t := &Task{Info: info, checks: checks.New(info)}
 	s.Outbox.Add(now, t.status(mesos.TaskState_TASK_FAILED, why), r)
 }
 
@@ -62,6 +66,9 @@ func (s *Tasks) Shutdown(now time.Time, r *Ready) {
 // Handle passes what happened to a container, a restart or the passing of time to the
 // tasks concerned.
 func (s *Tasks) Handle(now time.Time, in Input, r *Ready) {
+	if _, lost := in.(Disconnected); lost {
+		s.disconnected = true
+	}
 	for _, t := range s.All {
 		switch in := in.(type) {
 		case Tick:
@@ -70,6 +77,15 @@ func (s *Tasks) Handle(now time.Time, in Input, r *Ready) {
 			if in.Container == t.Container {
 				t.launched(now, &s.Outbox, r)
 			}
+			if s.disconnected {
+				t.checks.Pause()
+			}
+		case Probed:
+			if in.Container == t.Container {
+				t.probed(now, in.Report, s.Killing, &s.Outbox, r)
+			}
+		case Disconnected:
+			t.checks.Pause()
 		case LaunchFailed:
 			if in.Container == t.Container {
 				t.launchFailed(now, in, &s.Outbox, r)
@@ -84,8 +100,15 @@ func (s *Tasks) Handle(now time.Time, in Input, r *Ready) {
 	}
 }
 
-// Subscribed notes what the agent says about the framework.
-func (s *Tasks) Subscribed(framework *mesos.FrameworkInfo) {
+// Subscribed notes what the agent says about the framework. Checks that stood still
+// without the agent go on.
+func (s *Tasks) Subscribed(now time.Time, framework *mesos.FrameworkInfo) {
+	if s.disconnected {
+		s.disconnected = false
+		for _, t := range s.All {
+			t.resume(now)
+		}
+	}
 	s.Killing = false
 	for _, c := range framework.GetCapabilities() {
 		if c.GetType() == mesos.FrameworkInfo_Capability_TASK_KILLING_STATE {

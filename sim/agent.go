@@ -147,6 +147,8 @@ func (a *agentNode) send(message agentcore.Send) {
 		a.containers.launch(message)
 	case agentcore.SignalContainer:
 		a.containers.signal(message.ID, int(message.Signal))
+	case agentcore.ProbeContainer:
+		a.containers.probe(message)
 	case agentcore.DestroyContainer:
 		a.containers.destroy(message.ID)
 	case agentcore.RemoveContainer:

@@ -8,6 +8,7 @@ import (
 	"agora.dev/agora/agent/containerizer"
 	agentcore "agora.dev/agora/agent/core"
 	mesos "agora.dev/agora/api/mesos/v1"
+	"agora.dev/agora/executor/checks"
 )
 
 // containers are the containers of one machine. They outlive its agent.
@@ -120,6 +121,22 @@ func (cs *containers) signal(id containerizer.ID, signal int) {
 	}
 	cs.a.w.after(cs.a.w.upTo(time.Second), func() {
 		cs.exits(c, containerizer.Termination{Status: ptr(int32(signal))})
+	})
+}
+
+// probe answers a health check: mostly well, sometimes late, or not.
+func (cs *containers) probe(m agentcore.ProbeContainer) {
+	w, life := cs.a.w, cs.a.life
+	took, code := w.upTo(200*time.Millisecond), uint32(200)
+	if w.chance(0.1) && !w.calm {
+		took, code = m.Probe.Timeout, 503
+	}
+	w.after(took, func() {
+		if cs.a.life == life {
+			cs.a.step(agentcore.ContainerProbed{ID: m.ID, Report: checks.Report{
+				Health: m.Probe.Health, Number: m.Probe.Number, Result: checks.Result{StatusCode: &code},
+			}})
+		}
 	})
 }
 

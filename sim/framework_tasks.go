@@ -89,8 +89,12 @@ func (f *frameworkNode) task(offer *mesos.Offer) *mesos.TaskInfo {
 	f.count++
 	id := fmt.Sprintf("%s.t%d", f.host, f.count)
 	f.tasks[id] = &simTask{id: id, agent: offer.GetAgentId(), state: mesos.TaskState_TASK_STAGING, launched: f.w.now}
-	return &mesos.TaskInfo{Name: ptr("task"), TaskId: &mesos.TaskID{Value: &id}, AgentId: offer.GetAgentId(),
+	info := &mesos.TaskInfo{Name: ptr("task"), TaskId: &mesos.TaskID{Value: &id}, AgentId: offer.GetAgentId(),
 		Resources: amounts(0.5, 128, 0), Command: &mesos.CommandInfo{Value: ptr("sleep 1000")}}
+	if f.w.chance(0.2) {
+		info.HealthCheck = &mesos.HealthCheck{Type: mesos.HealthCheck_HTTP.Enum(), Http: &mesos.HealthCheck_HTTPCheckInfo{Port: ptr(uint32(80))}}
+	}
+	return info
 }
 
 func amounts(cpus, mem, disk float64) []*mesos.Resource {

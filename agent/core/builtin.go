@@ -132,6 +132,8 @@ func (c *Core) containerCommand(e *executorRun, command executor.Command) {
 		}
 	case executor.Terminate:
 		c.send(SignalContainer{ID: containerizer.ID(m.Container), Signal: signalTerminate})
+	case executor.Probe:
+		c.probe(e, m)
 	case executor.Destroy:
 		c.send(DestroyContainer{ID: containerizer.ID(m.Container)})
 	case executor.Remove:

@@ -84,6 +84,8 @@ func (w *world) describeSend(s core.Send) string {
 		return fmt.Sprintf("launch%s %s as %s", nested, name, s.Spec.User)
 	case core.SignalContainer:
 		return fmt.Sprintf("signal %d %s", int(s.Signal), w.name(s.ID))
+	case core.ProbeContainer:
+		return "probe " + w.describeProbe(s)
 	case core.DestroyContainer:
 		return "destroy " + w.name(s.ID)
 	case core.RemoveContainer:
@@ -132,6 +134,12 @@ func (w *world) describeMessage(m *link.FromAgent) string {
 		}
 		if s.Reason != nil {
 			text += " " + strings.TrimPrefix(s.GetReason().String(), "REASON_")
+		}
+		if s.Healthy != nil {
+			text += fmt.Sprintf(" healthy=%v", s.GetHealthy())
+		}
+		if s.GetCheckStatus().GetCommand().GetExitCode() != 0 {
+			text += fmt.Sprintf(" check=%d", s.GetCheckStatus().GetCommand().GetExitCode())
 		}
 		if s.GetMessage() != "" {
 			text += fmt.Sprintf(" %q", s.GetMessage())

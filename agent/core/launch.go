@@ -16,7 +16,6 @@ import (
 // Texts of refused launches.
 const (
 	textDraining       = "The agent is draining"
-	textChecks         = "Checks and health checks are not supported by this agent"
 	textNoExecutor     = "The executor is no longer running"
 	textExecutorEnding = "The executor is terminating"
 )
@@ -79,7 +78,7 @@ func (c *Core) launch(fw *mesos.FrameworkInfo, kind Kind, exec *mesos.ExecutorIn
 		return
 	}
 	e := c.executor(fw.GetId(), exec.GetExecutorId())
-	if reject := c.judge(fw, kind, e, fresh, startExecutor); reject != nil {
+	if reject := c.judge(fw, kind, e, startExecutor); reject != nil {
 		for _, t := range fresh {
 			c.refuse(TaskKey{frameworkID(fw), taskID(t)}, reject.state, reject.reason, reject.message)
 		}
@@ -111,7 +110,7 @@ type rejection struct {
 }
 
 // judge says why tasks cannot be launched; nil when they can.
-func (c *Core) judge(fw *mesos.FrameworkInfo, kind Kind, e *executorRun, tasks []*mesos.TaskInfo, start *bool) *rejection {
+func (c *Core) judge(fw *mesos.FrameworkInfo, kind Kind, e *executorRun, start *bool) *rejection {
 	dropped := (&framework{info: fw}).lostState(mesos.TaskState_TASK_DROPPED)
 	if c.drain != nil || c.stopping {
 		return &rejection{dropped, mesos.TaskStatus_REASON_AGENT_DRAINING, textDraining}
@@ -127,11 +126,6 @@ func (c *Core) judge(fw *mesos.FrameworkInfo, kind Kind, e *executorRun, tasks [
 			fmt.Sprintf("Executor %s is of another kind", e.run.Key.Executor)}
 	case e == nil && start != nil && !*start:
 		return &rejection{dropped, mesos.TaskStatus_REASON_EXECUTOR_TERMINATED, textNoExecutor}
-	}
-	for _, t := range tasks {
-		if kind != Custom && (t.GetCheck() != nil || t.GetHealthCheck() != nil) {
-			return &rejection{mesos.TaskState_TASK_ERROR, mesos.TaskStatus_REASON_TASK_INVALID, textChecks}
-		}
 	}
 	return nil
 }

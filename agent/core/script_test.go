@@ -90,6 +90,7 @@ type world struct {
 	disk    core.State
 	uuids   uint64
 	link    core.LinkID
+	probes  map[string]uint64           // the last probe of each task and kind
 	live    map[containerizer.ID]string // names by container
 	ids     map[string]containerizer.ID
 	ended   map[containerizer.ID]containerizer.Termination
@@ -118,7 +119,7 @@ func (builtins) Restore(kind core.Kind, c executor.Config, state []byte) (execut
 
 func newWorld(t *testing.T) *world {
 	w := &world{
-		t: t, now: time.Unix(1_800_000_000, 0).UTC(), live: map[containerizer.ID]string{}, ids: map[string]containerizer.ID{},
+		t: t, now: time.Unix(1_800_000_000, 0).UTC(), probes: map[string]uint64{}, live: map[containerizer.ID]string{}, ids: map[string]containerizer.ID{},
 		ended: map[containerizer.ID]containerizer.Termination{}, updates: map[string][]byte{},
 		streams: map[core.ExecutorKey]core.ConnectionID{},
 	}
@@ -157,13 +158,17 @@ func framework(id string) *mesos.FrameworkInfo {
 
 func taskInfo(id string) *mesos.TaskInfo {
 	value := 0.5
-	return &mesos.TaskInfo{
+	info := &mesos.TaskInfo{
 		Name: &id, TaskId: &mesos.TaskID{Value: &id}, AgentId: &mesos.AgentID{Value: str("S0")},
 		Command: &mesos.CommandInfo{Value: str("run " + id)},
 		Resources: []*mesos.Resource{{
 			Name: str("cpus"), Type: mesos.Value_SCALAR.Enum(), Scalar: &mesos.Value_Scalar{Value: &value},
 		}},
 	}
+	if strings.HasPrefix(id, "checked") {
+		addChecks(info)
+	}
+	return info
 }
 
 func executorInfo(kind mesos.ExecutorInfo_Type, f, id string) *mesos.ExecutorInfo {
@@ -211,6 +216,8 @@ func (w *world) do(words []string) []string {
 		w.exit(w.ids[arg(1)], words[2:], false)
 	case "vanishes":
 		delete(w.live, w.ids[arg(1)])
+	case "probed":
+		w.probed(arg(1), arg(2), arg(3))
 	case "oom":
 		how := containerizer.Termination{Reason: mesos.TaskStatus_REASON_CONTAINER_LIMITATION_MEMORY,
 			State: mesos.TaskState_TASK_FAILED, Message: "Memory limit exceeded: Requested: 64MB Maximum Used: 64MB"}

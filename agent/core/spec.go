@@ -40,6 +40,13 @@ func (c *Core) launchOwn(e *executorRun) {
 
 // launchTask launches the container of a task of a built-in executor.
 func (c *Core) launchTask(e *executorRun, id containerizer.ID, t *task) {
+	t.container = id
+	c.containers[id] = &container{id: id, exec: e, task: t}
+	c.send(LaunchContainer{Executor: e.run.Key, Task: taskID(t.info), Spec: c.taskSpec(e, id, t)})
+}
+
+// taskSpec describes the container of a task of a built-in executor.
+func (c *Core) taskSpec(e *executorRun, id containerizer.ID, t *task) containerizer.Spec {
 	info := t.info
 	linux := info.GetContainer().GetLinuxInfo()
 	_, nested := id.Parent()
@@ -58,9 +65,7 @@ func (c *Core) launchTask(e *executorRun, id containerizer.ID, t *task) {
 	if nested {
 		spec.Env["MESOS_CONTAINER_IP"] = c.config.IP
 	}
-	t.container = id
-	c.containers[id] = &container{id: id, exec: e, task: t}
-	c.send(LaunchContainer{Executor: e.run.Key, Task: taskID(info), Spec: spec})
+	return spec
 }
 
 func (c *Core) sandbox(e *executorRun, id containerizer.ID) string {

@@ -55,11 +55,9 @@ func (c *Core) Step(now time.Time, in executor.Input) executor.Ready {
 	switch in := in.(type) {
 	case executor.FromAgent:
 		c.event(now, in.Event, &r)
-	case executor.Disconnected:
-		changed = false
-	case executor.Tick:
+	case executor.Disconnected, executor.Tick, executor.Probed:
 		c.tasks.Handle(now, in, &r)
-		changed = len(r.Calls)+len(r.Commands) > 0
+		changed = !r.Quiet()
 	default:
 		c.tasks.Handle(now, in, &r)
 	}
@@ -81,7 +79,7 @@ func (c *Core) done() bool {
 func (c *Core) event(now time.Time, event *execapi.Event, r *executor.Ready) {
 	switch event.GetType() {
 	case execapi.Event_SUBSCRIBED:
-		c.tasks.Subscribed(event.GetSubscribed().GetFrameworkInfo())
+		c.tasks.Subscribed(now, event.GetSubscribed().GetFrameworkInfo())
 	case execapi.Event_LAUNCH:
 		c.launch(now, event.GetLaunch(), r)
 	case execapi.Event_LAUNCH_GROUP:

@@ -36,6 +36,8 @@ func (p *processes) do(c executor.Command) {
 		}
 	case executor.Terminate:
 		p.signal(c.Container, syscall.SIGTERM)
+	case executor.Probe:
+		go p.probe(c)
 	case executor.Destroy:
 		p.signal(c.Container, syscall.SIGKILL)
 	case executor.Remove:
@@ -59,13 +61,10 @@ func (p *processes) launch(l executor.Launch) error {
 	if err := refusal(l.Task); err != nil {
 		return err
 	}
-	cmd := invocation(l.Task.GetCommand())
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Env = append(os.Environ(), variables(l.Task.GetCommand())...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = p.sandbox, os.Stdout, os.Stderr
+	cmd := p.command(l.Container, l.Task.GetCommand())
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	var files []*os.File
-	if _, nested, ok := strings.Cut(string(l.Container), "."); ok {
-		cmd.Dir = filepath.Join(p.sandbox, "containers", nested)
+	if cmd.Dir != p.sandbox {
 		out, err := outputs(cmd.Dir)
 		if err != nil {
 			return err
@@ -97,10 +96,20 @@ func invocation(info *mesos.CommandInfo) *exec.Cmd {
 	return cmd
 }
 
-func variables(info *mesos.CommandInfo) []string {
-	var out []string
-	for _, v := range info.GetEnvironment().GetVariables() {
-		out = append(out, v.GetName()+"="+v.GetValue())
+// directory is the sandbox of a container.
+func (p *processes) directory(id executor.ContainerID) string {
+	if _, nested, ok := strings.Cut(string(id), "."); ok {
+		return filepath.Join(p.sandbox, "containers", nested)
+	}
+	return p.sandbox
+}
+
+func environment(infos ...*mesos.CommandInfo) []string {
+	out := os.Environ()
+	for _, info := range infos {
+		for _, v := range info.GetEnvironment().GetVariables() {
+			out = append(out, v.GetName()+"="+v.GetValue())
+		}
 	}
 	return out
 }

@@ -54,14 +54,12 @@ func (c *Core) Step(now time.Time, in executor.Input) executor.Ready {
 	switch in := in.(type) {
 	case executor.FromAgent:
 		c.event(now, in.Event, &r)
-	case executor.Disconnected:
-		changed = false
+	case executor.Disconnected, executor.Tick, executor.Probed:
+		c.tasks.Handle(now, in, &r)
+		changed = !r.Quiet()
 	default:
 		c.tasks.Handle(now, in, &r)
 		c.applyGroupPolicy(now, &r)
-		if _, tick := in.(executor.Tick); tick {
-			changed = len(r.Calls)+len(r.Commands) > 0
-		}
 	}
 	r.Wake = c.tasks.Wake()
 	r.Done = c.done()
@@ -81,7 +79,7 @@ func (c *Core) done() bool {
 func (c *Core) event(now time.Time, event *execapi.Event, r *executor.Ready) {
 	switch event.GetType() {
 	case execapi.Event_SUBSCRIBED:
-		c.tasks.Subscribed(event.GetSubscribed().GetFrameworkInfo())
+		c.tasks.Subscribed(now, event.GetSubscribed().GetFrameworkInfo())
 	case execapi.Event_LAUNCH_GROUP:
 		c.launchGroup(now, event.GetLaunchGroup().GetTaskGroup(), r)
 	case execapi.Event_LAUNCH:

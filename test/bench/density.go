@@ -98,7 +98,7 @@ func ours() []int {
 			at = parent[at]
 		}
 		command, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		if at == os.Getpid() && !bytes.HasPrefix(command, []byte("/bin/sleep\x00")) {
+		if at == os.Getpid() && !bytes.HasPrefix(command, []byte("/bin/sleep\x00")) && !bytes.HasPrefix(command, []byte("/bin/httpd\x00")) {
 			found = append(found, pid)
 		}
 	}

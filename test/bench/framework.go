@@ -34,6 +34,11 @@ func (c *cluster) wait(kind schedulerpb.Event_Type) (*schedulerpb.Event, error) 
 
 // launch accepts the next offer for n tasks and returns them with the time of the ACCEPT.
 func (c *cluster) launch(n int) ([]*mesos.TaskInfo, time.Time, error) {
+	return c.launchEach(n, func(*mesos.TaskInfo) {})
+}
+
+// launchEach is launch with tasks that shape has changed.
+func (c *cluster) launchEach(n int, shape func(*mesos.TaskInfo)) ([]*mesos.TaskInfo, time.Time, error) {
 	event, err := c.wait(schedulerpb.Event_OFFERS)
 	if err != nil {
 		return nil, time.Time{}, err
@@ -43,6 +48,7 @@ func (c *cluster) launch(n int) ([]*mesos.TaskInfo, time.Time, error) {
 	for range n {
 		c.next++
 		tasks = append(tasks, task(fmt.Sprintf("bench-%d", c.next), offer.GetAgentId()))
+		shape(tasks[len(tasks)-1])
 	}
 	start := time.Now()
 	return tasks, start, c.client.Call(c.ctx, &schedulerpb.Call{Type: schedulerpb.Call_ACCEPT.Enum(), Accept: &schedulerpb.Call_Accept{
@@ -68,19 +74,27 @@ func (c *cluster) kill(task *mesos.TaskInfo) error {
 		KillPolicy: &mesos.KillPolicy{GracePeriod: &mesos.DurationInfo{Nanoseconds: ptr(int64(0))}}}})
 }
 
+// update waits for the next status and acknowledges it.
+func (c *cluster) update() (*mesos.TaskStatus, error) {
+	event, err := c.wait(schedulerpb.Event_UPDATE)
+	if err != nil {
+		return nil, err
+	}
+	status := event.GetUpdate().GetStatus()
+	if len(status.GetUuid()) == 0 {
+		return status, nil
+	}
+	return status, c.client.Call(c.ctx, &schedulerpb.Call{Type: schedulerpb.Call_ACKNOWLEDGE.Enum(), Acknowledge: &schedulerpb.Call_Acknowledge{
+		AgentId: status.GetAgentId(), TaskId: status.GetTaskId(), Uuid: status.GetUuid()}})
+}
+
 // reach waits until n tasks have reported a state, acknowledging everything.
 func (c *cluster) reach(state mesos.TaskState, n int) (time.Time, error) {
 	for n > 0 {
-		event, err := c.wait(schedulerpb.Event_UPDATE)
+		status, err := c.update()
+		at := time.Now()
 		if err != nil {
-			return time.Time{}, fmt.Errorf("%d tasks not %s: %w", n, state, err)
-		}
-		status, at := event.GetUpdate().GetStatus(), time.Now()
-		if len(status.GetUuid()) > 0 {
-			if err := c.client.Call(c.ctx, &schedulerpb.Call{Type: schedulerpb.Call_ACKNOWLEDGE.Enum(), Acknowledge: &schedulerpb.Call_Acknowledge{
-				AgentId: status.GetAgentId(), TaskId: status.GetTaskId(), Uuid: status.GetUuid()}}); err != nil {
-				return at, err
-			}
+			return at, fmt.Errorf("%d tasks not %s: %w", n, state, err)
 		}
 		switch status.GetState() {
 		case state:

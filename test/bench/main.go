@@ -46,6 +46,7 @@ var budgets = []budget{
 	{"P6", (*suite).burst},
 	{"P7", (*suite).latency},
 	{"P8", (*suite).density},
+	{"checks", (*suite).checks},
 }
 
 // suite is one run.

@@ -28,6 +28,7 @@ type small struct {
 	mu       sync.Mutex
 	launched bool
 	states   map[string][]mesos.TaskState
+	last     map[string]*mesos.TaskStatus
 }
 
 func (s *small) Event(ctx context.Context, event *api.Event) error {
@@ -48,6 +49,7 @@ func (s *small) Event(ctx context.Context, event *api.Event) error {
 		s.mu.Lock()
 		id := status.GetTaskId().GetValue()
 		s.states[id] = append(s.states[id], status.GetState())
+		s.last[id] = status
 		s.mu.Unlock()
 		if len(status.GetUuid()) > 0 {
 			return s.client.Call(ctx, &api.Call{Type: api.Call_ACKNOWLEDGE.Enum(), Acknowledge: &api.Call_Acknowledge{
@@ -72,7 +74,7 @@ func (s *small) reached(id string, want mesos.TaskState) error {
 func startSmall(t *testing.T, d *dev, media codec.MediaType, operation func(*mesos.Offer, *mesos.FrameworkID) *mesos.Offer_Operation) *small {
 	t.Helper()
 	s := &small{client: scheduler.New(scheduler.Config{Masters: []string{d.master}, MediaType: media}), operation: operation,
-		states: map[string][]mesos.TaskState{}}
+		states: map[string][]mesos.TaskState{}, last: map[string]*mesos.TaskStatus{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
