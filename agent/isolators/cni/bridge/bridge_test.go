@@ -1,0 +1,506 @@
+package bridge_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"agora.dev/agora/agent/isolators/cni"
+	"agora.dev/agora/agent/isolators/cni/bridge"
+	mesos "agora.dev/agora/api/mesos/v1"
+	"agora.dev/agora/internal/testkit/netkit"
+	"github.com/google/nftables"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+func TestMain(m *testing.M) { os.Exit(netkit.Main(m)) }
+
+// machine is an agent's networks on a machine with a neighbour.
+type machine struct {
+	*cni.Isolator
+	bridge *bridge.Bridge
+	t      *testing.T
+	dir    string
+	name   string
+}
+
+func newMachine(t *testing.T, dir string) *machine {
+	t.Helper()
+	netkit.Need(t)
+	sum := 0
+	for _, c := range dir {
+		sum = sum*31 + int(c)
+	}
+	m := &machine{t: t, dir: dir, name: fmt.Sprintf("agora-%08x", uint32(sum))}
+	var err error
+	if m.bridge, err = bridge.New(bridge.Config{Dir: filepath.Join(dir, "bridge"), Name: m.name}); err != nil {
+		t.Fatal(err)
+	}
+	m.Isolator, err = cni.New(cni.Config{Dir: dir, Builtin: map[string]cni.Plugin{bridge.Type: m.bridge},
+		Networks: map[string][]byte{bridge.Network: []byte(bridge.Configuration)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// kill ends the agent without a word.
+func (m *machine) kill() {
+	m.Isolator.Close()
+	m.bridge.Close()
+}
+
+func (m *machine) attach(id string, ports ...*mesos.NetworkInfo_PortMapping) *cni.Attached {
+	m.t.Helper()
+	a, err := m.try(id, ports...)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return a
+}
+
+func (m *machine) try(id string, ports ...*mesos.NetworkInfo_PortMapping) (*cni.Attached, error) {
+	name := bridge.Network
+	return m.Attach(m.t.Context(), cni.Request{Container: id, Hostname: id, Networks: []*mesos.NetworkInfo{{Name: &name, PortMappings: ports}}})
+}
+
+func mapping(host, container uint32, protocol string) *mesos.NetworkInfo_PortMapping {
+	return &mesos.NetworkInfo_PortMapping{HostPort: &host, ContainerPort: &container, Protocol: &protocol}
+}
+
+func ip(a *cni.Attached) string { return a.Infos[0].GetIpAddresses()[0].GetIpAddress() }
+
+// serve answers every connection in the namespace with its peer's address.
+func serve(t *testing.T, namespace string, port int) {
+	t.Helper()
+	var l net.Listener
+	netkit.Inside(t, namespace, func() (err error) {
+		l, err = net.Listen("tcp4", fmt.Sprintf(":%d", port))
+		return err
+	})
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			host, _, _ := net.SplitHostPort(c.RemoteAddr().String())
+			fmt.Fprint(c, host)
+			c.Close()
+		}
+	}()
+}
+
+// ask connects and returns the answer.
+func ask(address string) (string, error) {
+	c, err := net.DialTimeout("tcp4", address, 2*time.Second)
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		return "", err
+	}
+	b, err := io.ReadAll(c)
+	return string(b), err
+}
+
+func askFrom(t *testing.T, namespace, address string) (answer string, err error) {
+	t.Helper()
+	netkit.Inside(t, namespace, func() error {
+		answer, err = ask(address)
+		return nil
+	})
+	return answer, err
+}
+
+// neighbour is another machine: 192.0.2.2, where ours is 192.0.2.1.
+func neighbour(t *testing.T) (namespace string) {
+	t.Helper()
+	other, err := cni.New(cni.Config{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := other.Attach(t.Context(), cni.Request{Container: "neighbour", Hostname: "neighbour"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd, err := os.Open(a.Namespace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fd.Close()
+	link := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "uplink"}, PeerName: "eth0", PeerNamespace: netlink.NsFd(int(fd.Fd()))}
+	if err := netlink.LinkAdd(link); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = netlink.LinkDel(link)
+		if err := other.Detach(context.Background(), "neighbour"); err != nil {
+			t.Error(err)
+		}
+		other.Close()
+	})
+	address(t, "uplink", "192.0.2.1/24")
+	netkit.Inside(t, a.Namespace, func() error { address(t, "eth0", "192.0.2.2/24"); return nil })
+	return a.Namespace
+}
+
+func address(t *testing.T, name, prefix string) {
+	link, err := netlink.LinkByName(name)
+	if err == nil {
+		parsed, _ := netlink.ParseAddr(prefix)
+		err = errors.Join(netlink.AddrAdd(link, parsed), netlink.LinkSetUp(link))
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// left lists what the network of the machine has beyond loopback.
+func left(t *testing.T, dir string) (out []string) {
+	t.Helper()
+	links, err := netlink.LinkList()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range links {
+		if l.Attrs().Name != "lo" && l.Attrs().Name != "uplink" {
+			out = append(out, "link "+l.Attrs().Name)
+		}
+	}
+	c, err := nftables.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range []nftables.TableFamily{nftables.TableFamilyIPv4, nftables.TableFamilyBridge} {
+		tables, err := c.ListTablesOfFamily(family)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, table := range tables {
+			out = append(out, "table "+table.Name)
+		}
+	}
+	if b, _ := os.ReadFile("/proc/sys/net/ipv4/ip_forward"); strings.TrimSpace(string(b)) != "0" {
+		out = append(out, "ip_forward")
+	}
+	mounts, _ := os.ReadFile("/proc/self/mountinfo")
+	if strings.Contains(string(mounts), dir) {
+		out = append(out, "mount")
+	}
+	for _, sub := range []string{"containers", "bridge/leases"} {
+		entries, _ := os.ReadDir(filepath.Join(dir, sub))
+		for _, e := range entries {
+			out = append(out, "file "+e.Name())
+		}
+	}
+	return out
+}
+
+func TestMappedPortIsReachedFromEverywhereAndNothingElseIs(t *testing.T) {
+	m := newMachine(t, t.TempDir())
+	defer m.kill()
+	outside := neighbour(t)
+	if found := left(t, m.dir); len(found) != 0 {
+		t.Fatalf("the test began with %v", found)
+	}
+	a, b := m.attach("a", mapping(18080, 80, "tcp")), m.attach("b", mapping(18081, 81, "tcp"))
+	serve(t, a.Namespace, 80)
+	serve(t, a.Namespace, 79)
+	for _, c := range []struct{ from, address, want string }{
+		{"", ip(a) + ":80", "10.63.0.1"},
+		{"", "127.0.0.1:18080", "10.63.0.1"},
+		{"", "192.0.2.1:18080", ""},
+		{outside, "192.0.2.1:18080", "192.0.2.2"},
+		{b.Namespace, ip(a) + ":79", ip(b)},
+		{b.Namespace, "192.0.2.1:18080", "10.63.0.1"},
+		{a.Namespace, "192.0.2.1:18080", "10.63.0.1"},
+	} {
+		var got string
+		var err error
+		if c.from == "" {
+			got, err = ask(c.address)
+		} else {
+			got, err = askFrom(t, c.from, c.address)
+		}
+		if err != nil || (c.want != "" && got != c.want) {
+			t.Errorf("from %q to %s: answer %q, %v; want %q", c.from, c.address, got, err, c.want)
+		}
+	}
+	netkit.Inside(t, outside, func() error {
+		link, err := netlink.LinkByName("eth0")
+		if err != nil {
+			return err
+		}
+		return netlink.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Dst: &net.IPNet{IP: net.IPv4(10, 63, 0, 0), Mask: net.CIDRMask(16, 32)}, Gw: net.IPv4(192, 0, 2, 1)})
+	})
+	if _, err := askFrom(t, outside, ip(a)+":79"); err == nil {
+		t.Error("a neighbour of the machine reached a port that is not mapped")
+	}
+	serve(t, outside, 7)
+	if got, err := askFrom(t, a.Namespace, "192.0.2.2:7"); got != "192.0.2.1" {
+		t.Errorf("the neighbour saw %q, %v; want the machine's address", got, err)
+	}
+	for _, id := range []string{"a", "b"} {
+		if err := m.Detach(t.Context(), id); err != nil {
+			t.Error(err)
+		}
+	}
+	if found := left(t, m.dir); len(found) != 0 {
+		t.Errorf("left: %v", found)
+	}
+}
+
+func TestPortsOfOthersAreNotTaken(t *testing.T) {
+	m := newMachine(t, t.TempDir())
+	defer m.kill()
+	outside := neighbour(t)
+	a := m.attach("a", mapping(18080, 80, "tcp"))
+	serve(t, a.Namespace, 80)
+	serve(t, outside, 18080)
+	b := m.attach("b")
+	// What passes through to another machine's port of the same number is not ours.
+	if got, err := askFrom(t, b.Namespace, "192.0.2.2:18080"); got != "192.0.2.1" {
+		t.Errorf("a connection to the neighbour was answered %q, %v", got, err)
+	}
+	if _, err := m.try("c", mapping(18080, 80, "tcp")); err == nil || !strings.Contains(err.Error(), "mapped to container a") {
+		t.Errorf("a port was mapped twice: %v", err)
+	}
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	port := netip.MustParseAddrPort(l.Addr().String()).Port()
+	if _, err := m.try("d", mapping(uint32(port), 80, "tcp")); err == nil || !strings.Contains(err.Error(), "in use by another program") {
+		t.Errorf("a port in use was mapped: %v", err)
+	}
+	if _, err := m.try("e", mapping(0, 80, "tcp")); err == nil {
+		t.Error("port 0 was mapped")
+	}
+	if _, err := m.try("f", mapping(18082, 80, "sctp")); err == nil || !strings.Contains(err.Error(), "sctp") {
+		t.Errorf("protocol: %v", err)
+	}
+	for _, id := range []string{"a", "b"} {
+		if err := m.Detach(t.Context(), id); err != nil {
+			t.Error(err)
+		}
+	}
+	if found := left(t, m.dir); len(found) != 0 {
+		t.Errorf("left: %v", found)
+	}
+}
+
+func TestUDPIsMapped(t *testing.T) {
+	m := newMachine(t, t.TempDir())
+	defer m.kill()
+	a := m.attach("a", mapping(18053, 53, "udp"))
+	defer func() { _ = m.Detach(context.Background(), "a") }()
+	var server net.PacketConn
+	netkit.Inside(t, a.Namespace, func() (err error) { server, err = net.ListenPacket("udp4", ":53"); return err })
+	defer server.Close()
+	go func() {
+		b := make([]byte, 16)
+		if n, from, err := server.ReadFrom(b); err == nil {
+			_, _ = server.WriteTo(b[:n], from)
+		}
+	}()
+	c, err := net.Dial("udp4", "127.0.0.1:18053")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+	if _, err := c.Write([]byte("ping")); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 16)
+	if n, err := c.Read(b); err != nil || string(b[:n]) != "ping" {
+		t.Errorf("answer %q, %v", b[:n], err)
+	}
+}
+
+func TestContainerCannotReachTheMachinesLoopbackNorUseForeignAddresses(t *testing.T) {
+	m := newMachine(t, t.TempDir())
+	defer m.kill()
+	a, b := m.attach("a"), m.attach("b")
+	defer func() {
+		for _, id := range []string{"a", "b"} {
+			_ = m.Detach(context.Background(), id)
+		}
+	}()
+	serve(t, b.Namespace, 80)
+	if _, err := askFrom(t, a.Namespace, ip(b)+":80"); err != nil {
+		t.Fatalf("before: %v", err)
+	}
+	netkit.Inside(t, a.Namespace, func() error {
+		link, err := netlink.LinkByName("eth0")
+		if err != nil {
+			return err
+		}
+		// 127.0.0.2 of the machine through the bridge, as in CVE-2020-8558.
+		if err := os.WriteFile("/proc/sys/net/ipv4/conf/eth0/route_localnet", []byte("1"), 0); err != nil {
+			return err
+		}
+		if err := netlink.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: net.IPv4(10, 63, 0, 1), Dst: &net.IPNet{IP: net.IPv4(127, 0, 0, 2), Mask: net.CIDRMask(32, 32)}, Table: unix.RT_TABLE_LOCAL}); err != nil {
+			return err
+		}
+		// And an address that is another's, as a container with NET_ADMIN could.
+		extra, _ := netlink.ParseAddr("10.63.0.99/22")
+		return netlink.AddrAdd(link, extra)
+	})
+	netkit.Inside(t, a.Namespace, func() error {
+		d := net.Dialer{Timeout: time.Second, LocalAddr: &net.TCPAddr{IP: net.ParseIP("10.63.0.99")}}
+		if c, err := d.Dial("tcp4", ip(b)+":80"); err == nil {
+			c.Close()
+			t.Error("a container used an address that is not its own")
+		}
+		return nil
+	})
+	l, err := net.Listen("tcp4", "127.0.0.2:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	netkit.Inside(t, a.Namespace, func() error {
+		d := net.Dialer{Timeout: time.Second, LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip(a))}}
+		if c, err := d.Dial("tcp4", l.Addr().String()); err == nil {
+			c.Close()
+			t.Error("a container reached the machine's loopback")
+		}
+		return nil
+	})
+	if b, err := os.ReadFile("/proc/sys/net/ipv6/conf/" + m.name + "/accept_ra"); err == nil && strings.TrimSpace(string(b)) != "0" {
+		t.Errorf("accept_ra of the bridge is %s", b)
+	}
+}
+
+func TestRulesThatSomebodyFlushedComeBack(t *testing.T) {
+	m := newMachine(t, t.TempDir())
+	defer m.kill()
+	a := m.attach("a", mapping(18080, 80, "tcp"))
+	defer func() { _ = m.Detach(context.Background(), "a") }()
+	serve(t, a.Namespace, 80)
+	c, err := nftables.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.FlushRuleset()
+	if err := c.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ask("127.0.0.1:18080"); err == nil {
+		t.Fatal("flushing did nothing")
+	}
+	if err := m.bridge.Check(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ask("127.0.0.1:18080"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAgentThatReturnsTakesOver(t *testing.T) {
+	dir := t.TempDir()
+	m := newMachine(t, dir)
+	a := m.attach("alive", mapping(18080, 80, "tcp"))
+	m.attach("dead", mapping(18081, 80, "tcp"))
+	serve(t, a.Namespace, 80)
+	m.kill()
+	m = newMachine(t, dir)
+	defer m.kill()
+	if err := m.Recover([]string{"alive"}); err != nil {
+		t.Fatal(err)
+	}
+	if found := m.Find("alive"); found == nil || ip(found) != ip(a) || found.Hostname != "alive" {
+		t.Errorf("the live container was recovered as %+v", found)
+	}
+	if _, err := ask("127.0.0.1:18080"); err != nil {
+		t.Error(err)
+	}
+	await(t, func() bool { _, err := os.Stat(filepath.Join(dir, "containers/dead")); return err != nil })
+	b := m.attach("new", mapping(18081, 80, "tcp"))
+	if ip(b) == ip(a) {
+		t.Errorf("the address %s was given twice", ip(a))
+	}
+	for _, id := range []string{"alive", "new"} {
+		if err := m.Detach(t.Context(), id); err != nil {
+			t.Error(err)
+		}
+	}
+	if found := left(t, dir); len(found) != 0 {
+		t.Errorf("left: %v", found)
+	}
+}
+
+func TestRebootLeavesNothingBehind(t *testing.T) {
+	dir := t.TempDir()
+	m := newMachine(t, dir)
+	a := m.attach("before", mapping(18080, 80, "tcp"))
+	m.kill()
+	// What the machine forgets: mounts, links and rules. The files stay.
+	_ = unix.Unmount(a.Namespace, unix.MNT_DETACH)
+	_ = unix.Unmount(filepath.Join(dir, "containers"), unix.MNT_DETACH)
+	if link, err := netlink.LinkByName(m.name); err == nil {
+		_ = netlink.LinkDel(link)
+	}
+	c, err := nftables.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.FlushRuleset()
+	_ = c.Flush()
+	_ = os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("0"), 0)
+	m = newMachine(t, dir)
+	defer m.kill()
+	if err := m.Recover(nil); err != nil {
+		t.Fatal(err)
+	}
+	await(t, func() bool { return len(left(t, dir)) == 0 })
+}
+
+func TestLastOfSeveralAgentsTurnsForwardingOff(t *testing.T) {
+	first, second := newMachine(t, t.TempDir()), newMachine(t, t.TempDir())
+	defer first.kill()
+	defer second.kill()
+	a, b := first.attach("a"), second.attach("b")
+	if netip.MustParsePrefix(ip(a)+"/22").Masked() == netip.MustParsePrefix(ip(b)+"/22").Masked() {
+		t.Errorf("two agents share a block: %s and %s", ip(a), ip(b))
+	}
+	if err := first.Detach(t.Context(), "a"); err != nil {
+		t.Error(err)
+	}
+	if b, _ := os.ReadFile("/proc/sys/net/ipv4/ip_forward"); strings.TrimSpace(string(b)) != "1" {
+		t.Error("forwarding was turned off under an agent that needs it")
+	}
+	if err := second.Detach(t.Context(), "b"); err != nil {
+		t.Error(err)
+	}
+	if found := left(t, second.dir); len(found) != 0 {
+		t.Errorf("left: %v", found)
+	}
+}
+
+func await(t *testing.T, done func() bool) {
+	t.Helper()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); <-tick.C {
+		if done() {
+			return
+		}
+	}
+	t.Fatal("waited in vain")
+}
+
