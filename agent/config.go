@@ -29,6 +29,7 @@ type Config struct {
 	OCIRuntime string
 	Isolation  string
 	ImageStore string
+	NetworkOptions
 
 	Recover string
 	Strict  bool
@@ -65,7 +66,7 @@ func Default() Config {
 		ExecutorShutdownGracePeriod: 5 * time.Second, RecoveryTimeout: 15 * time.Minute,
 		RegistrationBackoffFactor: time.Second, GCDelay: 7 * 24 * time.Hour, HTTPHeartbeatInterval: 30 * time.Second,
 		AuthenticateHTTPExecutors: true, SwitchUser: os.Geteuid() == 0, SandboxDirectory: "/mnt/mesos/sandbox",
-		MaxCompletedExecutors: 150, DefaultRole: "*", Version: "1.11.0",
+		NetworkOptions: defaultNetworks(), MaxCompletedExecutors: 150, DefaultRole: "*", Version: "1.11.0",
 	}
 }
 
@@ -82,6 +83,7 @@ func (c *Config) Flags(set *flags.Set) {
 	set.String(&c.Launcher, "launcher", "native, or oci for an installed runtime (linux and posix mean native)")
 	set.String(&c.OCIRuntime, "oci_runtime", "the runtime of --launcher=oci: runc, crun, or a path")
 	set.String(&c.Isolation, "isolation", "accepted for compatibility; all isolators are always on")
+	c.networkFlags(set)
 	set.Path(&c.ImageStore, "docker_store_dir", "directory of the image store")
 	set.String(&c.Recover, "recover", "reconnect, or cleanup to end everything that an earlier agent left")
 	set.Bool(&c.Strict, "strict", "refuse to start when a checkpoint cannot be read")
@@ -131,6 +133,9 @@ func (c *Config) Check() error {
 	}
 	if !ip.IsLoopback() && c.HTTPCredentials == "" && !c.Insecure {
 		return fmt.Errorf("refusing to listen on %s without authentication: give --http_credentials=FILE, or --insecure", c.IP)
+	}
+	if err := c.checkNetworks(); err != nil {
+		return err
 	}
 	if c.Hostname == "" {
 		if c.Hostname, err = os.Hostname(); err != nil {

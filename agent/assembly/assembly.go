@@ -32,6 +32,7 @@ import (
 type Stack struct {
 	Containerizer containerizer.Containerizer
 	launcher      *held
+	networks      *networks
 	cgroups       string
 	missing       []string
 }
@@ -50,21 +51,25 @@ func New(ctx context.Context, config agent.Config, log *slog.Logger) (*Stack, er
 	if err != nil {
 		return nil, err
 	}
-	held, err := open(ctx, config)
+	networks, err := openNetworks(config, log)
 	if err != nil {
 		return nil, err
 	}
+	held, err := open(ctx, config)
+	if err != nil {
+		return nil, errors.Join(err, networks.close())
+	}
 	group := "/agora/" + name(config.WorkDir)
-	c, err := linux.New(linux.Config{Launcher: held.launcher, Images: provisioner{images}, Fetcher: fetch,
+	c, err := linux.New(linux.Config{Launcher: held.launcher, Images: provisioner{images}, Fetcher: fetch, Networks: networks.Isolator,
 		Dir: filepath.Join(runtimeDir(config), "containerizer"), Cgroups: group, Log: log})
 	if err != nil {
-		return nil, errors.Join(err, held.stop(ctx), held.close())
+		return nil, errors.Join(err, held.stop(ctx), held.close(), networks.close())
 	}
-	return &Stack{Containerizer: c, launcher: held, cgroups: group, missing: missing()}, nil
+	return &Stack{Containerizer: c, launcher: held, networks: networks, cgroups: group, missing: missing()}, nil
 }
 
 // Close lets go of the launcher. Containers run on.
-func (s *Stack) Close() error { return s.launcher.close() }
+func (s *Stack) Close() error { return errors.Join(s.networks.close(), s.launcher.close()) }
 
 // stopTimeout bounds how long Stop waits for one container to be gone.
 const stopTimeout = 10 * time.Second
@@ -83,7 +88,7 @@ func (s *Stack) Stop() error {
 			}
 		}
 	}
-	err = errors.Join(err, s.launcher.stop(ctx))
+	err = errors.Join(err, s.networks.stop(ctx), s.launcher.stop(ctx))
 	hierarchy, found := cgroups.Detect()
 	if found == nil {
 		for _, path := range []string{s.cgroups, path.Dir(s.cgroups)} {

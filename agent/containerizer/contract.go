@@ -113,6 +113,8 @@ func (t Termination) Limitation() bool { return t.State != 0 || t.Reason != 0 }
 type Recovered struct {
 	ID  ID
 	PID int // of the container's init; 0 when it has ended
+	// Networks are those that the container does not share with the host.
+	Networks []*mesos.NetworkInfo
 	// Ended is set when the container ended while no agent was looking.
 	Ended *Termination
 }

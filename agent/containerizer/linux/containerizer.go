@@ -12,6 +12,7 @@ import (
 
 	"agora.dev/agora/agent/containerizer"
 	"agora.dev/agora/agent/isolators/cgroups"
+	"agora.dev/agora/agent/isolators/cni"
 	"agora.dev/agora/agent/launcher"
 	mesos "agora.dev/agora/api/mesos/v1"
 )
@@ -23,6 +24,8 @@ type Config struct {
 	// then refused.
 	Images  Provisioner
 	Fetcher Fetcher
+	// Networks may be nil: containers that ask for networks are then refused.
+	Networks *cni.Isolator
 	// Dir holds what containers need beside their sandboxes: upper layers, records.
 	Dir string
 	// Cgroups is the path below which containers have their groups; empty means
@@ -137,6 +140,7 @@ func (c *Containerizer) abandon(b *box) {
 		_ = c.config.Launcher.Remove(ctx, string(b.id))
 	}
 	os.RemoveAll(c.dir(b.id))
+	c.detach(b.id)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.lives.End(b.id)
@@ -165,6 +169,9 @@ func (c *Containerizer) launch(ctx context.Context, b *box, spec containerizer.S
 		return 0, err
 	}
 	if err := os.MkdirAll(c.dir(spec.ID), 0o711); err != nil {
+		return 0, fmt.Errorf("prepare container %s: %w", spec.ID, err)
+	}
+	if _, err := c.attach(ctx, spec); err != nil {
 		return 0, fmt.Errorf("prepare container %s: %w", spec.ID, err)
 	}
 	request, err := c.prepare(b, spec, root)
@@ -228,6 +235,8 @@ func (c *Containerizer) await(b *box) {
 			c.log.Error("nested container not destroyed", "container", id, "error", err)
 		}
 	}
+	// Before anybody hears of the end: the ports it had mapped may be given to the next.
+	c.detach(b.id)
 	close(b.ended)
 }
 

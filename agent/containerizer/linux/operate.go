@@ -74,6 +74,9 @@ func (c *Containerizer) Recover(ctx context.Context, known []containerizer.ID) (
 			}
 		}
 	}
+	if err := c.recoverNetworks(found, known); err != nil {
+		return nil, err
+	}
 	for _, f := range found {
 		id := containerizer.ID(f.ID)
 		if f.Parent != "" || !slices.Contains(known, id) {
@@ -114,7 +117,7 @@ func (c *Containerizer) adopt(id containerizer.ID, f launcher.Container) (contai
 	if err != nil {
 		return containerizer.Recovered{}, err
 	}
-	r := containerizer.Recovered{ID: id, PID: f.PID}
+	r := containerizer.Recovered{ID: id, PID: f.PID, Networks: c.networkInfos(id)}
 	if f.Exit != nil {
 		ended := b.termination(*f.Exit)
 		r.PID, r.Ended = 0, &ended
@@ -252,7 +255,7 @@ func (c *Containerizer) Status(_ context.Context, id containerizer.ID) (*mesos.C
 		return nil, err
 	}
 	pid := uint32(b.pid)
-	return &mesos.ContainerStatus{ContainerId: id.Proto(), ExecutorPid: &pid}, nil
+	return &mesos.ContainerStatus{ContainerId: id.Proto(), ExecutorPid: &pid, NetworkInfos: c.networkInfos(id)}, nil
 }
 
 // Usage implements containerizer.Containerizer.
@@ -263,6 +266,7 @@ func (c *Containerizer) Usage(_ context.Context, id containerizer.ID) (*mesos.Re
 	}
 	now := float64(time.Now().UnixNano()) / 1e9
 	out := &mesos.ResourceStatistics{Timestamp: &now}
+	c.networkUsage(b, out)
 	if b.Cgroup == "" || len(c.hierarchy.Mounts) == 0 {
 		return out, nil
 	}

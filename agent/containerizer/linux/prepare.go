@@ -41,7 +41,9 @@ func (c *Containerizer) prepare(b *box, spec containerizer.Spec, root *RootFS) (
 				return out, err
 			}
 		}
-		oci.Mounts = append(oci.Mounts, hostFiles()...)
+		if c.networkOf(spec.ID) == nil {
+			oci.Mounts = append(oci.Mounts, hostFiles()...)
+		}
 		oci.Mounts = append(oci.Mounts, specs.Mount{Destination: sandbox, Source: spec.Sandbox, Type: "bind", Options: []string{"rbind", "nosuid", "nodev"}})
 	} else {
 		root = nil
@@ -51,6 +53,7 @@ func (c *Containerizer) prepare(b *box, spec containerizer.Spec, root *RootFS) (
 	if err := c.namespaces(oci, spec); err != nil {
 		return out, err
 	}
+	c.join(oci, &spec)
 	c.cgroup(b, oci, spec)
 	if err := volumes(oci, spec, sandbox); err != nil {
 		return out, err
@@ -137,16 +140,9 @@ func (c *Containerizer) seccomp(caps []string, info *mesos.SeccompInfo) (*specs.
 
 // namespaces decides what is the container's own and what it shares. Mesos: nested
 // containers have their own mount and pid namespaces and share the rest with their
-// parent; a root container shares the host's network.
+// parent, unless they have networks of their own, and then a host name too.
 func (c *Containerizer) namespaces(oci *specs.Spec, spec containerizer.Spec) error {
 	info := spec.Container.GetLinuxInfo()
-	if len(spec.Container.GetNetworkInfos()) > 0 {
-		for _, n := range spec.Container.GetNetworkInfos() {
-			if n.GetName() != "" {
-				return fmt.Errorf("network %q: container networks are not supported by this agent", n.GetName())
-			}
-		}
-	}
 	parent, nested := spec.ID.Parent()
 	if !nested {
 		if info.GetSharePidNamespace() {
@@ -168,7 +164,9 @@ func (c *Containerizer) namespaces(oci *specs.Spec, spec containerizer.Spec) err
 			}
 		}
 	}
-	at(specs.UTSNamespace, "uts")
+	if own := c.config.Networks != nil && c.config.Networks.Find(string(spec.ID)) != nil; !own {
+		at(specs.UTSNamespace, "uts")
+	}
 	if info.GetIpcMode() != mesos.LinuxInfo_PRIVATE {
 		at(specs.IPCNamespace, "ipc")
 	}

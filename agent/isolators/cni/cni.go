@@ -119,7 +119,7 @@ func (i *Isolator) Close() error {
 	return nil
 }
 
-func (i *Isolator) containers() string         { return filepath.Join(i.config.Dir, "containers") }
+func (i *Isolator) containers() string          { return filepath.Join(i.config.Dir, "containers") }
 func (i *Isolator) dir(container string) string { return filepath.Join(i.containers(), container) }
 
 // Attach makes a network namespace and attaches it to each network. After an error
@@ -306,6 +306,15 @@ func (i *Isolator) Recover(live []string) error {
 		}
 	}
 	return nil
+}
+
+// Clear takes down every container's networks. No container may be left.
+func (i *Isolator) Clear(ctx context.Context) error {
+	entries, err := os.ReadDir(i.containers())
+	for _, e := range entries {
+		err = errors.Join(err, i.Detach(ctx, e.Name()))
+	}
+	return err
 }
 
 // turn lets one caller at a time work on a container.

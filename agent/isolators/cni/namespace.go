@@ -38,6 +38,9 @@ func (i *Isolator) release(container string) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	dir := i.dir(container)
+	if _, err := os.Lstat(dir); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
 	file := filepath.Join(dir, namespaceFile)
 	for isMount(file) {
 		if err := unix.Unmount(file, unix.MNT_DETACH); err != nil {

@@ -503,4 +503,3 @@ func await(t *testing.T, done func() bool) {
 	}
 	t.Fatal("waited in vain")
 }
-
