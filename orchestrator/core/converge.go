@@ -180,7 +180,7 @@ func (c *Core) launch(now time.Time, id string, offer *matcher.Offer, limit int)
 		}
 		i := &instance.Instance{ID: instance.NewID(id, c.cfg.NewID()), AppID: id, AgentID: offer.AgentID, Host: offer.Host,
 			Version: app.Version, ConfigVersion: app.VersionInfo.LastConfigChangeAt, Role: c.cfg.Role, Ports: match.Ports,
-			Fields: offer.Fields, Condition: instance.Provisioned, CreatedAt: now, StagedAt: now}
+			HealthChecked: len(app.HealthChecks) > 0, Fields: offer.Fields, Condition: instance.Provisioned, CreatedAt: now, StagedAt: now}
 		i.TaskID = instance.TaskID(i.ID)
 		if n := len(match.Ports); n > 0 && !app.RequirePorts {
 			c.portHint = match.Ports[n-1]%65535 + 1

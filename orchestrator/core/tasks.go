@@ -48,7 +48,7 @@ func (c *Core) update(now time.Time, status *mesos.TaskStatus) {
 	delete(c.reconciliation.silent, i.ID)
 	next, end := i.Update(now, status)
 	if end == nil {
-		if next.Condition != i.Condition {
+		if next.Condition != i.Condition || next.Health != i.Health {
 			c.putInstance(&next)
 		}
 		return

@@ -51,6 +51,11 @@ func (c *Core) appInfo(app *marathon.App, instances []*instance.Instance) marath
 		switch i.Condition {
 		case instance.Running, instance.Killing:
 			info.TasksRunning++
+			if i.Health != nil && i.Health.Alive {
+				info.TasksHealthy++
+			} else if i.Health != nil {
+				info.TasksUnhealthy++
+			}
 		case instance.Provisioned, instance.Staging, instance.Starting:
 			info.TasksStaged++
 		}
@@ -72,6 +77,10 @@ func (c *Core) task(i *instance.Instance) marathon.Task {
 	}
 	for _, address := range i.IPAddresses {
 		t.IPAddresses = append(t.IPAddresses, marathon.IPAddress{IPAddress: address, Protocol: "IPv4"})
+	}
+	if h := i.Health; h != nil {
+		t.HealthCheckResults = []marathon.HealthCheckResult{{Alive: h.Alive, ConsecutiveFailures: h.Failures, InstanceID: i.ID,
+			FirstSuccess: stamp(h.FirstSuccess), LastSuccess: stamp(h.LastSuccess), LastFailure: stamp(h.LastFailure)}}
 	}
 	if app := c.state.Apps[i.AppID]; app != nil {
 		for _, p := range app.PortDefinitions {

@@ -94,6 +94,9 @@ func rank(i *instance.Instance) int {
 	case instance.Starting:
 		return 2
 	}
+	if !i.Healthy() {
+		return 2
+	}
 	return 3
 }
 

@@ -47,8 +47,20 @@ type Instance struct {
 	StagedAt         time.Time `json:"stagedAt,omitzero"`
 	StartedAt        time.Time `json:"startedAt,omitzero"`
 	UnreachableSince time.Time `json:"unreachableSince,omitzero"`
+	// HealthChecked: it serves only when its health check says so.
+	HealthChecked bool    `json:"healthChecked,omitempty"`
+	Health        *Health `json:"health,omitempty"` // nil: nothing was seen yet
 	// KillSentAt is of this process alone: another one sends anew.
 	KillSentAt time.Time `json:"-"`
+}
+
+// Health is what the health check of an instance has seen. Records are not changed.
+type Health struct {
+	Alive        bool      `json:"alive"`
+	Failures     int       `json:"failures,omitempty"` // in a row
+	FirstSuccess time.Time `json:"firstSuccess,omitzero"`
+	LastSuccess  time.Time `json:"lastSuccess,omitzero"`
+	LastFailure  time.Time `json:"lastFailure,omitzero"`
 }
 
 // TaskID makes the task id of an instance, as Marathon does.
@@ -84,6 +96,7 @@ func (i Instance) Update(now time.Time, status *mesos.TaskStatus) (next Instance
 			i.StartedAt = now
 		}
 		i.takeAddresses(status)
+		i.takeHealth(now, status)
 	case mesos.TaskState_TASK_KILLING:
 		i.Condition = Killing
 	case mesos.TaskState_TASK_UNREACHABLE:
@@ -92,7 +105,13 @@ func (i Instance) Update(now time.Time, status *mesos.TaskStatus) (next Instance
 		}
 	default:
 		i.Condition = Terminal
-		return i, &End{State: state.String(), Message: status.GetMessage(), Delays: delays(state)}
+		// One that is killed for its health failed, whatever its state is called.
+		unhealthy := state == mesos.TaskState_TASK_KILLED && status.Healthy != nil && !status.GetHealthy()
+		message := status.GetMessage()
+		if unhealthy {
+			message = "Killed after failed health checks: " + message
+		}
+		return i, &End{State: state.String(), Message: message, Delays: unhealthy || delays(state)}
 	}
 	return i, nil
 }
@@ -115,8 +134,36 @@ func (i *Instance) takeAddresses(status *mesos.TaskStatus) {
 	}
 }
 
+// takeHealth notes each result of the health check. A repeated status, as reconciliation
+// sends, is none.
+func (i *Instance) takeHealth(now time.Time, status *mesos.TaskStatus) {
+	if status.Healthy == nil {
+		return
+	}
+	next := Health{}
+	if i.Health != nil {
+		if i.Health.Alive == status.GetHealthy() && status.GetReason() != mesos.TaskStatus_REASON_TASK_HEALTH_CHECK_STATUS_UPDATED {
+			return
+		}
+		next = *i.Health
+	}
+	next.Alive = status.GetHealthy()
+	if next.Alive {
+		next.Failures, next.LastSuccess = 0, now
+		if next.FirstSuccess.IsZero() {
+			next.FirstSuccess = now
+		}
+	} else {
+		next.Failures++
+		next.LastFailure = now
+	}
+	i.Health = &next
+}
+
 // Healthy reports that it counts as serving: without checks, running is healthy.
-func (i *Instance) Healthy() bool { return i.Condition == Running && !i.Decommissioned }
+func (i *Instance) Healthy() bool {
+	return i.Condition == Running && !i.Decommissioned && (!i.HealthChecked || i.Health != nil && i.Health.Alive)
+}
 
 // TaskState is the state that /v2/tasks shows.
 func (i *Instance) TaskState() string {

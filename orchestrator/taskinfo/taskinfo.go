@@ -29,6 +29,9 @@ func Build(app *marathon.App, i *instance.Instance, resources []*mesos.Resource)
 		Container: container(app),
 		Labels:    labels(app.Labels),
 		Discovery: discovery(app, i),
+
+		HealthCheck: healthCheck(app, i),
+		Check:       check(app, i),
 	}
 	if grace := app.TaskKillGracePeriodSeconds; grace != nil {
 		task.KillPolicy = &mesos.KillPolicy{GracePeriod: &mesos.DurationInfo{Nanoseconds: proto.Int64(int64(*grace * 1e9))}}

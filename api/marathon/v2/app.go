@@ -45,7 +45,7 @@ type App struct {
 
 	HealthChecks    []HealthCheck     `json:"healthChecks"`
 	ReadinessChecks []json.RawMessage `json:"readinessChecks"`
-	Check           json.RawMessage   `json:"check,omitempty"`
+	Check           *Check            `json:"check,omitempty"`
 
 	UpgradeStrategy            UpgradeStrategy     `json:"upgradeStrategy"`
 	BackoffSeconds             float64             `json:"backoffSeconds"`
@@ -148,31 +148,6 @@ type Volume struct {
 	Persistent    json.RawMessage `json:"persistent,omitempty"`
 	External      json.RawMessage `json:"external,omitempty"`
 	Secret        string          `json:"secret,omitempty"`
-}
-
-// HealthCheck is one check of each instance.
-type HealthCheck struct {
-	Protocol               string          `json:"protocol"`
-	Path                   string          `json:"path,omitempty"`
-	Port                   *int            `json:"port,omitempty"`
-	PortIndex              *int            `json:"portIndex,omitempty"`
-	Command                json.RawMessage `json:"command,omitempty"`
-	GracePeriodSeconds     float64         `json:"gracePeriodSeconds"`
-	IntervalSeconds        float64         `json:"intervalSeconds"`
-	TimeoutSeconds         float64         `json:"timeoutSeconds"`
-	DelaySeconds           float64         `json:"delaySeconds"`
-	MaxConsecutiveFailures int             `json:"maxConsecutiveFailures"`
-	IgnoreHTTP1xx          bool            `json:"ignoreHttp1xx,omitempty"`
-}
-
-// UnmarshalJSON fills the defaults.
-func (h *HealthCheck) UnmarshalJSON(data []byte) error {
-	type plain HealthCheck
-	value := plain{Protocol: "HTTP", GracePeriodSeconds: 300, IntervalSeconds: 60, TimeoutSeconds: 20,
-		DelaySeconds: 15, MaxConsecutiveFailures: 3}
-	err := json.Unmarshal(data, &value)
-	*h = HealthCheck(value)
-	return err
 }
 
 // UpgradeStrategy bounds how many instances a deployment stops and adds.

@@ -19,20 +19,31 @@ type DeploymentRef struct {
 
 // Task is an instance's task.
 type Task struct {
-	AppID              string      `json:"appId"`
-	ID                 string      `json:"id"`
-	Host               string      `json:"host"`
-	Ports              []int       `json:"ports"`
-	ServicePorts       []int       `json:"servicePorts,omitempty"`
-	IPAddresses        []IPAddress `json:"ipAddresses,omitempty"`
-	SlaveID            string      `json:"slaveId"`
-	State              string      `json:"state"`
-	StagedAt           string      `json:"stagedAt,omitempty"`
-	StartedAt          string      `json:"startedAt,omitempty"`
-	Version            string      `json:"version"`
-	HealthCheckResults []any       `json:"healthCheckResults,omitempty"`
-	LocalVolumes       []any       `json:"localVolumes"`
-	Role               string      `json:"role,omitempty"`
+	AppID        string      `json:"appId"`
+	ID           string      `json:"id"`
+	Host         string      `json:"host"`
+	Ports        []int       `json:"ports"`
+	ServicePorts []int       `json:"servicePorts,omitempty"`
+	IPAddresses  []IPAddress `json:"ipAddresses,omitempty"`
+	SlaveID      string      `json:"slaveId"`
+	State        string      `json:"state"`
+	StagedAt     string      `json:"stagedAt,omitempty"`
+	StartedAt    string      `json:"startedAt,omitempty"`
+	Version      string      `json:"version"`
+	LocalVolumes []any       `json:"localVolumes"`
+	Role         string      `json:"role,omitempty"`
+
+	HealthCheckResults []HealthCheckResult `json:"healthCheckResults,omitempty"`
+}
+
+// HealthCheckResult is what the health check of a task has seen.
+type HealthCheckResult struct {
+	Alive               bool   `json:"alive"`
+	ConsecutiveFailures int    `json:"consecutiveFailures"`
+	FirstSuccess        string `json:"firstSuccess,omitempty"`
+	LastSuccess         string `json:"lastSuccess,omitempty"`
+	LastFailure         string `json:"lastFailure,omitempty"`
+	InstanceID          string `json:"instanceId"`
 }
 
 // IPAddress is an address of a task.

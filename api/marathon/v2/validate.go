@@ -33,6 +33,7 @@ func (a *App) Validate() *Error {
 		}
 	}
 	a.validateContainer(d)
+	a.validateHealth(d)
 	a.refuseUnsupported(d)
 	return d.err()
 }
@@ -169,9 +170,6 @@ func (a *App) refuseUnsupported(d details) {
 			d.add(path, "is not supported by this version")
 		}
 	}
-	refuse(len(a.HealthChecks) > 0, "/healthChecks")
-	refuse(len(a.ReadinessChecks) > 0, "/readinessChecks")
-	refuse(present(a.Check), "/check")
 	refuse(present(a.Residency), "/residency")
 	refuse(present(a.IPAddress), "/ipAddress")
 	refuse(len(a.Secrets) > 0, "/secrets")
