@@ -1,0 +1,89 @@
+package golden
+
+import (
+	"regexp"
+	"strings"
+)
+
+// rule replaces what must differ between two clusters by a word.
+type rule struct {
+	pattern *regexp.Regexp
+	with    string
+}
+
+const uuidText = `[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`
+
+var rules = []rule{
+	{regexp.MustCompile(uuidText + `-O\d+`), "OFFER"},
+	{regexp.MustCompile(uuidText + `-S\d+`), "AGENT"},
+	{regexp.MustCompile(uuidText + `-\d{4}`), "FRAMEWORK"},
+	{regexp.MustCompile(uuidText), "UUID"},
+	{regexp.MustCompile(`[A-Za-z0-9+/]{22}==`), "BYTES"},
+	{regexp.MustCompile(`(localhost|127\.0\.0\.1|\[::1\]):\d+`), "ADDRESS"},
+	{regexp.MustCompile(`/[^ "']*/(slaves|meta)/`), "WORK/$1/"},
+	{regexp.MustCompile(`20\d\d-\d\d-\d\d \d\d:\d\d:\d\d( UTC)?`), "DATE"},
+	{regexp.MustCompile(`\b1\.1[0-9]\.[0-9]+\b`), "VERSION"},
+	{regexp.MustCompile(`\b[0-9a-f]{40}\b`), "SHA"},
+	{regexp.MustCompile(`\b\d+\.\d{6,}(secs|ms|us|ns|mins|hrs)\b`), "DURATION"},
+}
+
+// The recorded executor was a program of its own. Here its calls come from the test, and the
+// container only waits for its end.
+const (
+	recordedExecutor = "exec python3 /opt/harness01/exec.py"
+	standInExecutor  = "env > env.txt; until [ -e exit ]; do sleep 0.05; done"
+)
+
+// normal replaces ids, times, addresses and versions.
+func normal(text string) string {
+	text = strings.ReplaceAll(text, recordedExecutor, standInExecutor)
+	for _, r := range rules {
+		text = r.pattern.ReplaceAllString(text, r.with)
+	}
+	return text
+}
+
+// values are members whose text is the machine's or the operator's, not the protocol's.
+var values = []string{".build_user", ".git_sha", ".log_dir", ".data", ".cluster", ".work_dir", "].ports", ".unreserved_resources.ports",
+	".used_resources.ports", ".offered_resources.ports", ".resources.ports", ".libprocess_ip",
+	// The newest state at the time of an older update: how far the task was by then.
+	".task_updated.state"}
+
+// normalAt is normal, and nothing at all for a text that is not the protocol's.
+func normalAt(path, text string) string {
+	if strings.HasPrefix(path, ".flags.") || strings.HasSuffix(path, ".flags[].value") {
+		return "VALUE"
+	}
+	for _, suffix := range values {
+		if strings.HasSuffix(path, suffix) {
+			return "VALUE"
+		}
+	}
+	return normal(text)
+}
+
+// isData says that an object's keys are data: options are compared by name in the answers
+// that are about options, and elsewhere are not part of the protocol.
+func isData(path string) bool {
+	return path != ".flags" && strings.HasSuffix(path, ".flags")
+}
+
+// nameOf is a key, or "*" where keys are data: roles, for example.
+func nameOf(path, key string) string {
+	if strings.HasSuffix(path, ".reserved_resources") || strings.HasSuffix(path, ".reserved_resources_full") {
+		return "ROLE"
+	}
+	return normal(key)
+}
+
+// optional are members that a cluster may or may not have, by what was built into it.
+func optional(path string) bool {
+	for _, suffix := range []string{".git_sha", ".git_branch", ".git_tag", ".cluster", ".log_dir",
+		// Mesos has them in one update and not in the next: they come from a race of its own.
+		".container_status.executor_pid", ".container_status.network_infos"} {
+		if strings.HasSuffix(path, suffix) {
+			return true
+		}
+	}
+	return false
+}
