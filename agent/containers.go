@@ -147,7 +147,13 @@ func (c *containers) group(root containerizer.ID) *sync.WaitGroup {
 }
 
 func (c *containers) signal(s core.SignalContainer) {
-	c.do(s.ID, func() { c.check("signal", s.ID, c.runtime.Signal(c.ctx, s.ID, s.Signal)) })
+	c.do(s.ID, func() {
+		err := c.runtime.Signal(c.ctx, s.ID, s.Signal)
+		c.check("signal", s.ID, err)
+		if err != nil && c.ctx.Err() == nil {
+			c.post(core.ContainerNotSignalled{ID: s.ID})
+		}
+	})
 }
 
 // destroy also ends a launch that is under way.

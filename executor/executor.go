@@ -75,6 +75,9 @@ type Terminated struct {
 	Termination Termination
 }
 
+// TerminateFailed says that a Terminate had no effect.
+type TerminateFailed struct{ Container ContainerID }
+
 // Probed is the result of a Probe.
 type Probed struct {
 	Container ContainerID
@@ -91,6 +94,8 @@ func (Launched) input()     {}
 func (LaunchFailed) input() {}
 func (Terminated) input()   {}
 func (Probed) input()       {}
+
+func (TerminateFailed) input() {}
 func (Tick) input()         {}
 
 // Termination is how a container ended; see containerizer.Termination, whose fields

@@ -154,6 +154,8 @@ func (s *stage) do(words []string) {
 		s.wait(arg(1))
 	case "crash":
 		s.crash(words[1:])
+	case "unsignalled":
+		s.input(executor.TerminateFailed{Container: s.live[arg(1)]})
 	case "probe":
 		s.probe(arg(1), arg(2), arg(3))
 	case "disconnected":

@@ -17,7 +17,8 @@ const (
 	ended
 )
 
-// destroyRetry is the time between attempts to kill by force.
+// destroyRetry is the time between attempts to kill by force, and until a failed SIGTERM
+// is sent again.
 const destroyRetry = time.Second
 
 // Task is the life of one task in one container.
@@ -31,6 +32,7 @@ type Task struct {
 	killing  bool
 	timedOut bool      // killed because of max_completion_time
 	forceAt  time.Time // SIGKILL, and again from then on; zero when no kill is on
+	retryAt  time.Time // SIGTERM again: the last one failed; zero for no retry
 	finishBy time.Time // max_completion_time; zero for none
 	final    mesos.TaskState
 	checks   checks.Set
@@ -93,6 +95,13 @@ func (t *Task) probed(now time.Time, report checks.Report, announce bool, box *O
 	}
 }
 
+// terminateFailed plans another SIGTERM.
+func (t *Task) terminateFailed(now time.Time) {
+	if t.phase == running && t.killing {
+		t.retryAt = now.Add(destroyRetry)
+	}
+}
+
 // resume goes on with the checks of a task that is not being killed.
 func (t *Task) resume(now time.Time) {
 	if t.phase == running && !t.killing {
@@ -133,6 +142,12 @@ func (t *Task) tick(now time.Time, box *Outbox, r *Ready) {
 		t.kill(now, t.grace(nil), false, box, r)
 		return
 	}
+	if !t.retryAt.IsZero() && !now.Before(t.retryAt) {
+		t.retryAt = time.Time{}
+		if now.Before(t.forceAt) {
+			r.Commands = append(r.Commands, Terminate{Container: t.Container})
+		}
+	}
 	if t.killing && !now.Before(t.forceAt) {
 		t.forceAt = now.Add(destroyRetry)
 		r.Commands = append(r.Commands, Destroy{Container: t.Container})
@@ -147,7 +162,7 @@ func (t *Task) wake() time.Time {
 	case t.phase == ended:
 		return time.Time{}
 	case t.killing:
-		return t.forceAt
+		return earliest(t.forceAt, t.retryAt)
 	}
 	return earliest(t.finishBy, t.checks.Wake())
 }
@@ -224,7 +239,7 @@ func (t *Task) verdict(how Termination) *mesos.TaskStatus {
 func (t *Task) end(now time.Time, status *mesos.TaskStatus, box *Outbox, r *Ready) {
 	t.phase, t.final = ended, status.GetState()
 	t.checks.Pause()
-	t.forceAt, t.finishBy = time.Time{}, time.Time{}
+	t.forceAt, t.finishBy, t.retryAt = time.Time{}, time.Time{}, time.Time{}
 	box.Add(now, status, r)
 }
 

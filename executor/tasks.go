@@ -84,6 +84,10 @@ func (s *Tasks) Handle(now time.Time, in Input, r *Ready) {
 			if in.Container == t.Container {
 				t.probed(now, in.Report, s.Killing, &s.Outbox, r)
 			}
+		case TerminateFailed:
+			if in.Container == t.Container {
+				t.terminateFailed(now)
+			}
 		case Disconnected:
 			t.checks.Pause()
 		case LaunchFailed:

@@ -55,6 +55,12 @@ func (c *Core) containerLaunchFailed(e ContainerLaunchFailed) {
 	c.executorEnded(have.exec, containerizer.Termination{})
 }
 
+func (c *Core) containerNotSignalled(e ContainerNotSignalled) {
+	if have := c.containers[e.ID]; have != nil && have.live && have.task != nil && have.exec.builtin != nil {
+		c.feed(have.exec, executor.TerminateFailed{Container: executor.ContainerID(e.ID)})
+	}
+}
+
 func (c *Core) containerTerminated(e ContainerTerminated) {
 	have := c.containers[e.ID]
 	if have == nil {

@@ -178,6 +178,8 @@ func (c *Core) handle(event Event) {
 		c.containerLaunchFailed(e)
 	case ContainerTerminated:
 		c.containerTerminated(e)
+	case ContainerNotSignalled:
+		c.containerNotSignalled(e)
 	case ContainerProbed:
 		c.containerProbed(e)
 	case ShutDown:

@@ -106,6 +106,9 @@ type ContainerLaunchFailed struct {
 	Message string
 }
 
+// ContainerNotSignalled says that a SignalContainer failed.
+type ContainerNotSignalled struct{ ID containerizer.ID }
+
 // ContainerTerminated says that a launched or recovered container ended.
 type ContainerTerminated struct {
 	ID          containerizer.ID
@@ -130,5 +133,6 @@ func (ExecutorCall) event()          {}
 func (ContainerLaunched) event()     {}
 func (ContainerLaunchFailed) event() {}
 func (ContainerTerminated) event()   {}
+func (ContainerNotSignalled) event() {}
 func (ShutDown) event()              {}
 func (Tick) event()                  {}

@@ -54,7 +54,7 @@ func (c *Core) Step(now time.Time, in executor.Input) executor.Ready {
 	switch in := in.(type) {
 	case executor.FromAgent:
 		c.event(now, in.Event, &r)
-	case executor.Disconnected, executor.Tick, executor.Probed:
+	case executor.Disconnected, executor.Tick, executor.Probed, executor.TerminateFailed:
 		c.tasks.Handle(now, in, &r)
 		changed = !r.Quiet()
 	default:
