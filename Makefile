@@ -5,6 +5,7 @@ GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 BIN     := bin/agora
 SEEDS   ?= 2000
+OPS     ?= 1000000
 BENCH   ?= P1 P2 P6 P7 P8
 FUZZTIME ?= 10s
 
@@ -45,6 +46,10 @@ generate: ## regenerate the Go code of the .proto files
 .PHONY: sim
 sim: ## simulated clusters in virtual time, from fresh seeds; SEEDS=10000 for more
 	$(GO) run ./cmd/agora-sim -seeds $(SEEDS)
+
+.PHONY: model
+model: ## the allocator against a plain model of its rules, OPS=1000000 random commands
+	$(GO) test ./master/allocator -run PlainRules -ops $(OPS) -timeout 60m -v
 
 .PHONY: bench
 bench: build ## the budgets, one JSON line a figure; BENCH='P2 P7' for some

@@ -421,6 +421,7 @@ func TestBadOptionsAreOneClearLine(t *testing.T) {
 		"--launcher=warp is unknown":     func(c *Config) { c.Launcher = "warp" },
 		"--isolation":                    func(c *Config) { c.Isolation = "cgroups/cpu,warp/x" },
 		"--resources":                    func(c *Config) { c.Resources = "cpus:many" },
+		"--domain":                       func(c *Config) { c.Domain = `{"fault_domain":{"region":{"name":"r"}}}` },
 		"--attributes":                   func(c *Config) { c.Attributes = "rack" },
 		"--master is missing":            func(c *Config) { c.Master = "" },
 		"detection over zk":              func(c *Config) { c.Master = "zk://h:2181/mesos" },

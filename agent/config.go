@@ -24,6 +24,8 @@ type Config struct {
 	RuntimeDir string
 	Resources  string
 	Attributes string
+	// Domain is the agent's fault domain, as JSON of DomainInfo; empty: where the master is.
+	Domain string
 
 	Launcher   string
 	OCIRuntime string
@@ -80,6 +82,7 @@ func (c *Config) Flags(set *flags.Set) {
 	set.Path(&c.RuntimeDir, "runtime_dir", "directory of what need not survive a reboot; default: runtime in the work directory")
 	set.String(&c.Resources, "resources", "resources to offer, as cpus:2;mem:1024 or JSON; what is not named is detected")
 	set.String(&c.Attributes, "attributes", "attributes, as rack:r1;zone:z1")
+	set.String(&c.Domain, "domain", `fault domain, as {"fault_domain":{"region":{"name":"r"},"zone":{"name":"z"}}}`)
 	set.String(&c.Launcher, "launcher", "native, or oci for an installed runtime (linux and posix mean native)")
 	set.String(&c.OCIRuntime, "oci_runtime", "the runtime of --launcher=oci: runc, crun, or a path")
 	set.String(&c.Isolation, "isolation", "accepted for compatibility; all isolators are always on")

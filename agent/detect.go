@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"agora.dev/agora/api/codec"
 	mesos "agora.dev/agora/api/mesos/v1"
 )
 
@@ -65,6 +67,21 @@ func cpus() int {
 
 func scalar(name string, value float64) *mesos.Resource {
 	return &mesos.Resource{Name: &name, Type: mesos.Value_SCALAR.Enum(), Scalar: &mesos.Value_Scalar{Value: &value}}
+}
+
+// parseDomain reads the JSON of --domain; nothing is no domain.
+func parseDomain(text string) (*mesos.DomainInfo, error) {
+	if text == "" {
+		return nil, nil
+	}
+	domain := &mesos.DomainInfo{}
+	if err := codec.UnmarshalJSON([]byte(text), domain); err != nil {
+		return nil, fmt.Errorf("--domain: %w", err)
+	}
+	if domain.GetFaultDomain().GetRegion().GetName() == "" || domain.GetFaultDomain().GetZone().GetName() == "" {
+		return nil, errors.New("--domain: fault_domain needs the names of a region and a zone")
+	}
+	return domain, nil
 }
 
 // parseAttributes reads "rack:r1;load:[1-5];weight:0.5".

@@ -88,8 +88,12 @@ func (a *Agent) info() (*mesos.AgentInfo, error) {
 	if err != nil {
 		return nil, err
 	}
+	domain, err := parseDomain(c.Domain)
+	if err != nil {
+		return nil, err
+	}
 	port := int32(c.Port)
-	return &mesos.AgentInfo{Hostname: &c.Hostname, Port: &port, Resources: all, Attributes: attributes}, nil
+	return &mesos.AgentInfo{Hostname: &c.Hostname, Port: &port, Resources: all, Attributes: attributes, Domain: domain}, nil
 }
 
 // bootTime is when the machine was started, by the clock of today.

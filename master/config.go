@@ -36,6 +36,8 @@ type Config struct {
 	Quorum            int
 	ZK                string
 
+	Allocation AllocationConfig
+
 	AllocationInterval     time.Duration
 	OfferTimeout           time.Duration
 	AgentPingTimeout       time.Duration
@@ -62,7 +64,7 @@ const DefaultVersion = "1.11.0"
 func NewConfig() Config {
 	return Config{
 		IP: "127.0.0.1", Port: 5050, FilterGPUs: true, RootSubmissions: true,
-		AllocationInterval: time.Second, AgentPingTimeout: 15 * time.Second, MaxAgentPingTimeouts: 5,
+		Allocation: newAllocationConfig(), AllocationInterval: time.Second, AgentPingTimeout: 15 * time.Second, MaxAgentPingTimeouts: 5,
 		AgentReregisterTimeout: 10 * time.Minute, RegistryFetchTimeout: time.Minute, RegistryStoreTimeout: 20 * time.Second,
 		MaxCompletedFrameworks: 50, MaxCompletedTasksPerFramework: 1000, MaxUnreachableTasksPerFramework: 1000,
 		MaxOperatorStreams: 1000, Version: DefaultVersion,
@@ -89,6 +91,7 @@ func (c *Config) Flags() *flags.Set {
 	s.Int(&c.Quorum, "quorum", "Accepted and ignored: the registry's store knows its own quorum.")
 	s.String(&c.ZK, "zk", "ZooKeeper for leader election.")
 	s.Duration(&c.AllocationInterval, "allocation_interval", "How often all agents are looked at although nothing happened.")
+	c.Allocation.flags(s)
 	s.Duration(&c.OfferTimeout, "offer_timeout", "Age at which offers are rescinded; never if not given.")
 	s.Duration(&c.AgentPingTimeout, "agent_ping_timeout", "How often agents are pinged, and have to answer.")
 	s.Int(&c.MaxAgentPingTimeouts, "max_agent_ping_timeouts", "Missed answers that make an agent unreachable.")
@@ -134,6 +137,9 @@ func (c *Config) complete() error {
 		return errors.New("flag --zk: election through ZooKeeper is not built into this version; leave it out")
 	case c.AgentReregisterTimeout < 10*time.Minute && c.FlagValues != nil:
 		return errors.New("flag --agent_reregister_timeout: at least 10mins")
+	}
+	if err := c.Allocation.complete(); err != nil {
+		return err
 	}
 	if c.Version == "" {
 		c.Version = DefaultVersion

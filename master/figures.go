@@ -37,7 +37,6 @@ func (m *Master) figures(emit func(string, float64)) {
 	emit("master/event_queue_dispatches", 0)
 	emit("master/event_queue_http_requests", 0)
 	emit("master/event_queue_messages", 0)
-	emit("allocator/mesos/event_queue_dispatches", 0)
 	emit("registrar/queued_operations", float64(m.registrar.queued()))
 	agentFigures(snapshot, emit)
 	taskFigures(snapshot, emit)
@@ -75,7 +74,6 @@ func agentFigures(snapshot *core.Snapshot, emit func(string, float64)) {
 			emit("master/"+name+kind+"_used", u)
 			emit("master/"+name+kind+"_percent", percent)
 		}
-		emit("allocator/mesos/resources/"+name+"/total", total[name])
 	}
 }
 

@@ -24,8 +24,14 @@ func ptr[T any](v T) *T { return &v }
 // startMaster runs a master on a free port, and checks at the end that nothing is left.
 func startMaster(t *testing.T, deps master.Deps) *master.Master {
 	t.Helper()
+	return startMasterWith(t, deps, func(*master.Config) {})
+}
+
+func startMasterWith(t *testing.T, deps master.Deps, change func(*master.Config)) *master.Master {
+	t.Helper()
 	cfg := master.NewConfig()
 	cfg.Port = 0
+	change(&cfg)
 	m, err := master.New(cfg, deps)
 	if err != nil {
 		t.Fatal(err)
@@ -184,6 +190,7 @@ func (f *fakeScheduler) post(call *scheduler.Call) *http.Response {
 	r, _ := http.NewRequestWithContext(f.t.Context(), "POST", f.url, bytes.NewReader(body))
 	r.Header.Set("Content-Type", string(f.media))
 	r.Header.Set("Accept", string(f.media))
+	r.Header["Idempotency-Key"] = nil // sent again on a new connection, should the server have closed this one
 	if f.streamID != "" {
 		r.Header.Set("Mesos-Stream-Id", f.streamID)
 	}

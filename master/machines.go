@@ -9,9 +9,7 @@ import (
 	"time"
 
 	"agora.dev/agora/internal/loop"
-	"agora.dev/agora/internal/metrics"
 	"agora.dev/agora/master/agentlink"
-	"agora.dev/agora/master/allocator"
 	"agora.dev/agora/master/core"
 	"agora.dev/agora/master/httpapi"
 )
@@ -179,51 +177,4 @@ func (m *coreMachine) send(message core.Message) {
 			panic(fmt.Sprintf("master: the core sends a %T, which nobody delivers", message))
 		}
 	}
-}
-
-// allocatorQueue bounds the batches of commands that wait; the core waits when it is full. The
-// allocator never waits for the core.
-const allocatorQueue = 1024
-
-// allocatorMachine binds the allocator to its outputs.
-type allocatorMachine struct {
-	allocator *allocator.Allocator
-	loop      *loop.Loop[[]core.AllocatorEvent]
-	offer     func([]core.AllocatorOffer)
-	runs      *metrics.Counter
-	duration  *metrics.Timer
-}
-
-func newAllocatorMachine(a *allocator.Allocator, offer func([]core.AllocatorOffer), r *metrics.Registry) *allocatorMachine {
-	return &allocatorMachine{
-		allocator: a, offer: offer, loop: loop.New[[]core.AllocatorEvent](allocatorQueue, 64),
-		runs:     r.Counter("allocator/mesos/allocation_runs"),
-		duration: r.Timer("allocator/mesos/allocation_run_ms"),
-	}
-}
-
-func (m *allocatorMachine) post(commands []core.AllocatorEvent) {
-	m.loop.Post(context.Background(), commands)
-}
-
-// Step implements loop.Machine.
-func (m *allocatorMachine) Step(now time.Time, batch [][]core.AllocatorEvent) time.Time {
-	commands := batch[0]
-	for _, more := range batch[1:] {
-		commands = append(commands, more...)
-	}
-	return m.run(now, commands)
-}
-
-// Tick implements loop.Machine.
-func (m *allocatorMachine) Tick(now time.Time) time.Time { return m.run(now, nil) }
-
-func (m *allocatorMachine) run(now time.Time, commands []core.AllocatorEvent) time.Time {
-	ready := m.allocator.Step(now, commands)
-	m.runs.Add(1)
-	m.duration.Observe(time.Since(now))
-	if len(ready.Offers) > 0 {
-		m.offer(ready.Offers)
-	}
-	return ready.Wake
 }

@@ -63,6 +63,7 @@ type Master struct {
 	core      *coreMachine
 	allocator *allocatorMachine
 	registrar *registrar
+	whitelist *whitelist // nil: every host may be offered
 	leader    atomic.Pointer[httpapi.Leader]
 }
 
@@ -115,6 +116,7 @@ func (m *Master) masterInfo() *mesos.MasterInfo {
 		Version:  &m.cfg.Version,
 		Address:  &mesos.Address{Hostname: &m.cfg.Hostname, Ip: &ip, Port: ptr(int32(port))},
 		Ip:       ptr(uint32(0)),
+		Domain:   m.cfg.Allocation.domain,
 	}
 	// The number has the address's bytes in network order.
 	if v4 := net.ParseIP(ip).To4(); v4 != nil {
@@ -141,12 +143,8 @@ func (m *Master) wire() {
 		MaxCompletedTasksPerFramework:   m.cfg.MaxCompletedTasksPerFramework,
 		MaxUnreachableTasksPerFramework: m.cfg.MaxUnreachableTasksPerFramework,
 	}), m.log)
-	m.allocator = newAllocatorMachine(allocator.New(allocator.Config{
-		Interval:          m.cfg.AllocationInterval,
-		ExcludedResources: m.cfg.ExcludedResources,
-		OfferGPUsToAll:    !m.cfg.FilterGPUs,
-		Seed:              uint64(time.Now().UnixNano()),
-	}), m.core.offer, m.metrics)
+	m.allocator = newAllocatorMachine(allocator.New(m.cfg.allocator()), m.core.offer, m.metrics)
+	m.whitelist = newWhitelist(m.cfg.Allocation.Whitelist, m.allocator.post, m.log)
 	m.links = agentlink.New(m.core.post)
 	build := buildOf(m.deps.Build)
 	build.Version = m.cfg.Version
@@ -196,6 +194,12 @@ func (m *Master) Run(ctx context.Context) error {
 			cancel(fmt.Errorf("serve on %s: %w", m.Addr(), err))
 		}
 	})
+	if m.whitelist != nil {
+		if err := m.whitelist.read(); err != nil {
+			cancel(err)
+		}
+		workers.Go(func() { m.whitelist.run(ctx) })
+	}
 	workers.Go(func() {
 		if err := m.lead(ctx); err != nil {
 			cancel(err)

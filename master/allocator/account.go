@@ -2,13 +2,29 @@ package allocator
 
 import "slices"
 
-// account changes what a client, its role and every role above hold, and their places.
+// booking is a change of what somebody holds. served counts the times that they were served with it.
+type booking struct {
+	portions []portion
+	sign     int64
+	served   int64
+}
+
+// account changes what a client, its role and every role above hold, and their places. What is added
+// counts as one time that they were served.
 func (a *Allocator) account(c *client, portions []portion, sign int64) {
 	a.use(c, portions, sign)
-	a.rank(c, portions, sign)
+	a.rank(c, booking{portions, sign, max(0, sign)})
 	if sign < 0 && len(a.limited) > 0 {
 		a.lookAtAll() // limits and headroom may allow more elsewhere
 	}
+}
+
+// exchange books other resources in the place of some.
+func (a *Allocator) exchange(c *client, from, to []portion) {
+	a.use(c, from, -1)
+	a.use(c, to, 1)
+	a.rank(c, booking{portions: from, sign: -1})
+	a.rank(c, booking{portions: to, sign: 1})
 }
 
 // use counts what quota counts.
@@ -23,37 +39,35 @@ func (a *Allocator) use(c *client, portions []portion, sign int64) {
 }
 
 // rank moves a client and the roles above it to their new places in the orders.
-func (a *Allocator) rank(c *client, portions []portion, sign int64) {
+func (a *Allocator) rank(c *client, b booking) {
 	r := c.role
-	if c.listed && !a.stale {
-		replace(r.own.leaf, c, compareClient, func() { a.move(&c.rank, portions, sign) })
+	if c.listed && !a.stale && !a.tree.drawFrameworks {
+		replace(r.own.leaf, c, compareClient, func() { a.move(&c.rank, b) })
 	} else {
-		a.move(&c.rank, portions, sign)
+		a.move(&c.rank, b)
 	}
-	a.reorder(r, r.own, portions, sign)
+	a.reorder(r, r.own, b)
 	for ; r.parent != nil; r = r.parent {
-		a.reorder(r.parent, r.as, portions, sign)
+		a.reorder(r.parent, r.as, b)
 		a.checkFull(r)
 	}
 }
 
-func (a *Allocator) reorder(r *role, b *branch, portions []portion, sign int64) {
-	if !b.listed || a.stale || len(r.order) == 1 {
-		a.move(&b.rank, portions, sign)
+func (a *Allocator) reorder(r *role, entry *branch, b booking) {
+	if !entry.listed || a.stale || a.tree.drawRoles || len(r.order) == 1 {
+		a.move(&entry.rank, b)
 		return
 	}
-	replace(r.order, b, compareBranch, func() { a.move(&b.rank, portions, sign) })
+	replace(r.order, entry, compareBranch, func() { a.move(&entry.rank, b) })
 }
 
-func (a *Allocator) move(r *rank, portions []portion, sign int64) {
-	for _, p := range portions {
+func (a *Allocator) move(r *rank, b booking) {
+	for _, p := range b.portions {
 		if p.kind.scalar >= 0 && !p.kind.shared {
-			r.held = bump(r.held, p.kind.scalar, sign*p.amount.scalar)
+			r.held = bump(r.held, p.kind.scalar, b.sign*p.amount.scalar)
 		}
 	}
-	if sign > 0 {
-		r.served++
-	}
+	r.served += b.served
 	r.compute(a.total, a.excluded)
 }
 
@@ -80,9 +94,13 @@ func (a *Allocator) rerankRole(r *role) {
 }
 
 func (r *role) resort() {
-	slices.SortFunc(r.own.leaf, compareClient)
+	if !r.tree.drawFrameworks {
+		slices.SortFunc(r.own.leaf, compareClient)
+	}
 	for _, below := range r.below {
 		below.resort()
 	}
-	slices.SortFunc(r.order, compareBranch)
+	if !r.tree.drawRoles {
+		slices.SortFunc(r.order, compareBranch)
+	}
 }

@@ -20,6 +20,7 @@ type agent struct {
 	touched    bool // in the list of those to be looked at
 	gpus       bool
 	oneRole    bool // it lacks the capability MULTI_ROLE
+	flatRoles  bool // it lacks the capability HIERARCHICAL_ROLE
 	info       *mesos.AgentInfo
 	// reserved: some of it is reserved or revocable, so that even roles at their limit may want it.
 	special bool
@@ -31,9 +32,26 @@ type agent struct {
 	free        []portion
 	held        map[*client][]portion
 	filters     map[*client]*filter
-	// last is whom free resources were offered to last, and when.
-	last   *client
-	lastAt time.Time
+	// lent are the shared volumes that were offered in the cycle lentRun.
+	lent    []*kind
+	lentRun uint64
+	// last is whom free resources were offered to last, and when; before is who that was before
+	// the step in which last was.
+	last, before turn
+}
+
+// turn is a client that was served, and when.
+type turn struct {
+	client *client
+	at     time.Time
+}
+
+// lastTurn is the last one before this step.
+func (ag *agent) lastTurn(now time.Time) turn {
+	if ag.last.at.Equal(now) {
+		return ag.before
+	}
+	return ag.last
 }
 
 // add puts portions into a set.
@@ -120,21 +138,32 @@ func (a *Allocator) addAgent(c core.AllocatorAddAgent) {
 			used := a.kinds.portions(append(c.Used[id][:0:0], r))
 			ag.held[cl] = add(ag.held[cl], used)
 			ag.free = sub(ag.free, unshared(used))
-			a.account(cl, used, 1)
+		}
+		for _, cl := range f.clients {
+			if held := ag.held[cl]; len(held) > 0 {
+				a.account(cl, held, 1)
+			}
 		}
 	}
-	ag.describe(c.Info, c.Capabilities)
+	ag.describe(c.Info)
+	ag.capable(c.Capabilities)
 	a.touch(ag)
 }
 
-// describe takes over what an agent says of itself.
-func (ag *agent) describe(info *mesos.AgentInfo, capabilities []*mesos.AgentInfo_Capability) {
+// describe takes over what an agent says of itself, and what follows from its total.
+func (ag *agent) describe(info *mesos.AgentInfo) {
 	ag.info = info
 	ag.gpus = hasGPUs(ag.total)
 	ag.special = slices.ContainsFunc(ag.total, func(p portion) bool { return p.kind.role != "" || p.kind.revocable })
-	ag.oneRole = len(capabilities) > 0 && !slices.ContainsFunc(capabilities, func(c *mesos.AgentInfo_Capability) bool {
-		return c.GetType() == mesos.AgentInfo_Capability_MULTI_ROLE
-	})
+}
+
+// capable takes over an agent's capabilities; one that names none has all.
+func (ag *agent) capable(capabilities []*mesos.AgentInfo_Capability) {
+	lacks := func(want mesos.AgentInfo_Capability_Type) bool {
+		return len(capabilities) > 0 && !slices.ContainsFunc(capabilities, func(c *mesos.AgentInfo_Capability) bool { return c.GetType() == want })
+	}
+	ag.oneRole = lacks(mesos.AgentInfo_Capability_MULTI_ROLE)
+	ag.flatRoles = lacks(mesos.AgentInfo_Capability_HIERARCHICAL_ROLE)
 }
 
 func hasGPUs(total []portion) bool {
@@ -163,6 +192,9 @@ func (a *Allocator) count(total []portion, sign int64) {
 		}
 	}
 	a.stale = true
+	if len(a.limited) > 0 {
+		a.lookAtAll() // the headroom has changed
+	}
 }
 
 func (a *Allocator) updateAgent(c core.AllocatorUpdateAgent) {
@@ -176,7 +208,8 @@ func (a *Allocator) updateAgent(c core.AllocatorUpdateAgent) {
 	a.count(ag.total, -1)
 	ag.total = a.kinds.portions(c.Total)
 	a.count(ag.total, 1)
-	ag.describe(c.Info, c.Capabilities)
+	ag.describe(c.Info)
+	ag.capable(c.Capabilities)
 	ag.free = slices.Clone(ag.total)
 	for _, cl := range a.holders(ag) {
 		ag.free = sub(ag.free, unshared(ag.held[cl]))
@@ -291,13 +324,12 @@ func (a *Allocator) convert(c core.AllocatorConvert) {
 	a.count(ag.total, -1)
 	ag.total = add(sub(ag.total, from), to)
 	a.count(ag.total, 1)
-	ag.describe(ag.info, nil)
-	f := a.framework(c.Framework)
-	for _, cl := range f.clients {
-		if held, ok := ag.held[cl]; ok && containsAll(held, from) {
+	ag.describe(ag.info)
+	if f := a.frameworks[c.Framework]; f != nil && len(c.From) > 0 {
+		cl := f.client(c.From[0].GetAllocationInfo().GetRole())
+		if held := ag.held[cl]; cl != nil && containsAll(held, from) {
 			ag.held[cl] = add(sub(held, from), to)
-			a.account(cl, from, -1)
-			a.account(cl, to, 1)
+			a.exchange(cl, from, to)
 			return
 		}
 	}

@@ -19,6 +19,14 @@ type Config struct {
 	Minimum []map[string]float64
 	// Region is where the master is; agents elsewhere are for frameworks with REGION_AWARE only.
 	Region string
+	// RoleSorter and FrameworkSorter are SortDRF, the default, or SortRandom (--role_sorter,
+	// --framework_sorter).
+	RoleSorter, FrameworkSorter string
+	// RecoveryFactor of the agents that the registry knows must be back before anything is offered after an
+	// election, where there is quota, but RecoveryTimeout is waited at most; 0.8 and 10 min
+	// (--allocator_agent_recovery_factor, --allocator_recovery_timeout).
+	RecoveryFactor  float64
+	RecoveryTimeout time.Duration
 	// OfferGPUsToAll offers agents with GPUs to frameworks without the capability
 	// (--no-filter_gpu_resources).
 	OfferGPUsToAll bool
@@ -53,7 +61,11 @@ type Allocator struct {
 	rng        *rand.Rand
 	now        time.Time
 	runs       uint64
-	changes    uint64 // of quotas
+	changes    uint64          // of quotas
+	whitelist  map[string]bool // by hostname; nil: every agent
+	// expected agents, or the time holdUntil, end the pause after an election.
+	expected  int
+	holdUntil time.Time
 }
 
 // Ready is what a step yields.
@@ -73,10 +85,17 @@ func New(config Config) *Allocator {
 	if config.Interval <= 0 {
 		config.Interval = time.Second
 	}
+	if config.RecoveryFactor <= 0 {
+		config.RecoveryFactor = 0.8
+	}
+	if config.RecoveryTimeout <= 0 {
+		config.RecoveryTimeout = 10 * time.Minute
+	}
 	if config.Minimum == nil {
 		config.Minimum = []map[string]float64{{"cpus": 0.01}, {"mem": 32}}
 	}
-	a := &Allocator{config: config, kinds: newKinds(), tree: newTree(), rng: rand.New(rand.NewPCG(config.Seed, 1)),
+	rng := rand.New(rand.NewPCG(config.Seed, 1))
+	a := &Allocator{config: config, kinds: newKinds(), tree: newTree(config, rng), rng: rng,
 		frameworks: map[core.FrameworkID]*framework{}, agents: map[core.AgentID]*agent{}}
 	for _, set := range config.Minimum {
 		amounts := quantities{}
@@ -105,6 +124,9 @@ func (a *Allocator) Step(now time.Time, commands []core.AllocatorEvent) Ready {
 	offers := a.allocate()
 	return Ready{Offers: offers, Wake: a.wake()}
 }
+
+// Runs counts the steps that looked at agents.
+func (a *Allocator) Runs() uint64 { return a.runs }
 
 func (a *Allocator) wake() time.Time {
 	wake := a.sweep
@@ -139,7 +161,9 @@ func (a *Allocator) apply(command core.AllocatorEvent) {
 		a.changes++
 		a.setQuotas(c.Quotas)
 	case core.AllocatorExpectAgents:
-		// The pause after an election is the business of whoever feeds the commands.
+		a.expect(c.Count)
+	case core.AllocatorSetWhitelist:
+		a.setWhitelist(c)
 	default:
 		a.applyAgent(command)
 	}

@@ -38,6 +38,7 @@ type kind struct {
 	refined   bool
 	revocable bool
 	shared    bool
+	whole     bool // an indivisible disk
 }
 
 // portion is an amount of a kind.
@@ -101,6 +102,10 @@ func (k *kinds) normal(key string, r *mesos.Resource) *kind {
 	}
 	made := &kind{key: key, template: r, name: r.GetName(), scalar: -1,
 		revocable: r.Revocable != nil, shared: r.Shared != nil, refined: len(r.Reservations) > 1}
+	switch r.GetDisk().GetSource().GetType() {
+	case mesos.Resource_DiskInfo_Source_MOUNT, mesos.Resource_DiskInfo_Source_BLOCK, mesos.Resource_DiskInfo_Source_RAW:
+		made.whole = true
+	}
 	if n := len(r.Reservations); n > 0 {
 		made.role = r.Reservations[n-1].GetRole()
 	}

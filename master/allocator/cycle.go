@@ -12,6 +12,9 @@ const fewFresh = 16
 
 // allocate looks at the agents that something happened to, or at all of them.
 func (a *Allocator) allocate() (offers []core.AllocatorOffer) {
+	if a.recovering() {
+		return nil
+	}
 	if a.stale {
 		a.rerank()
 	}
@@ -65,40 +68,67 @@ func (a *Allocator) newcomers() []*client {
 // wanting says whether it is worth looking at an agent: it is there, it has something free, and
 // something has changed since nobody wanted it.
 func (a *Allocator) wanting(ag *agent) bool {
-	if a.agents[ag.id] != ag || !ag.active || len(ag.free) == 0 {
+	if a.agents[ag.id] != ag || !a.inUse(ag) || len(ag.free) == 0 {
 		return false
 	}
 	return ag.version != ag.idleVersion || a.epoch != ag.idleEpoch
 }
 
-// payDebts is the first stage: guarantees that are not met.
+// payDebts is the first stage: guarantees that are not met. Each role that is owed something is
+// asked once about each agent.
 func (a *Allocator) payDebts(list []*agent, offers []core.AllocatorOffer) []core.AllocatorOffer {
 	owed := a.unsatisfied()
+	var paid []*role
 	for _, ag := range list {
 		if len(owed) == 0 {
 			break
 		}
-		if !a.wanting(ag) {
+		if !a.wanting(ag) || !a.worthLooking(ag) {
 			continue
 		}
-		for i := 0; i < len(owed) && a.worthLooking(ag); {
-			r := owed[i]
+		paid = paid[:0]
+		ask := func(r *role) (stop bool) {
 			before := len(offers)
-			offers = a.serve(ag, r, offers)
-			switch {
-			case r.satisfied():
-				owed = slices.Delete(owed, i, i+1)
-			case len(offers) > before:
-				owed = place(slices.Delete(owed, i, i+1), r, compareRole)
-				if owed[i] == r {
-					i++
-				}
-			default:
-				i++
+			if r.satisfied() { // by what a role below it got of this agent
+				return false
 			}
+			if offers = a.serve(ag, r, offers); len(offers) > before {
+				paid = append(paid, r)
+			}
+			return !a.worthLooking(ag)
 		}
+		if a.tree.drawRoles {
+			draw(a.tree, owed, func(r *role) float64 { return r.as.weight }, ask)
+		} else {
+			visit(owed, ask)
+		}
+		owed = a.reorderDebts(owed, paid)
 	}
 	return offers
+}
+
+// reorderDebts puts roles that were served where they belong now, or out of the list.
+func (a *Allocator) reorderDebts(owed, paid []*role) []*role {
+	nested := false
+	for _, r := range paid {
+		i := slices.Index(owed, r)
+		owed = slices.Delete(owed, i, i+1)
+		nested = nested || r.parent.parent != nil || r.quotasBelow > 0
+	}
+	if nested {
+		owed = slices.DeleteFunc(owed, (*role).satisfied) // those above are paid with it
+	}
+	for _, r := range paid {
+		if !r.satisfied() && a.tree.drawRoles {
+			owed = append(owed, r)
+		} else if !r.satisfied() {
+			owed = place(owed, r, compareRole)
+		}
+	}
+	if nested && !a.tree.drawRoles {
+		slices.SortFunc(owed, compareRole) // the ranks of those above have changed
+	}
+	return owed
 }
 
 // serve offers a role's clients what it is owed.
@@ -128,7 +158,9 @@ func (a *Allocator) share(ag *agent, offers []core.AllocatorOffer) []core.Alloca
 		}
 		return false
 	})
-	ag.idleVersion, ag.idleEpoch = ag.version, a.epoch
+	if len(ag.lent) == 0 || ag.lentRun != a.runs { // else others may have what was lent in the next cycle
+		ag.idleVersion, ag.idleEpoch = ag.version, a.epoch
+	}
 	a.given = given
 	return a.settle(ag, given, offers)
 }
@@ -139,12 +171,11 @@ func (a *Allocator) welcome(fresh []*client, offers []core.AllocatorOffer) []cor
 		return offers
 	}
 	for _, ag := range a.order {
-		if ag == nil || !ag.active || len(ag.free) == 0 || !a.worthLooking(ag) {
+		if ag == nil || !a.inUse(ag) || len(ag.free) == 0 || !a.worthLooking(ag) {
 			continue
 		}
-		slices.SortFunc(fresh, compareTree)
 		var given []grant
-		for _, c := range fresh {
+		for _, c := range a.tree.root.sortFew(fresh) {
 			if part := a.part(ag, c, nil); len(part) > 0 {
 				given = append(given, a.give(ag, c, part))
 			}
@@ -152,36 +183,6 @@ func (a *Allocator) welcome(fresh []*client, offers []core.AllocatorOffer) []cor
 		offers = a.settle(ag, given, offers)
 	}
 	return offers
-}
-
-// compareTree orders clients of any roles: where their ways part, the ranks there decide.
-func compareTree(x, y *client) int {
-	if x.role == y.role {
-		return x.before(&y.rank)
-	}
-	up, down := x.role.way(), y.role.way()
-	for i := 0; ; i++ {
-		switch {
-		case i < len(up) && i < len(down) && up[i] == down[i]:
-			continue
-		case i < len(up) && i < len(down):
-			return up[i].as.before(&down[i].as.rank)
-		case i < len(up): // y sits at the node where x goes deeper
-			return up[i].as.before(&y.role.own.rank)
-		default:
-			return x.role.own.before(&down[i].as.rank)
-		}
-	}
-}
-
-// way is the list of roles from the top level down to r.
-func (r *role) way() []*role {
-	var nodes []*role
-	for ; r.parent != nil; r = r.parent {
-		nodes = append(nodes, r)
-	}
-	slices.Reverse(nodes)
-	return nodes
 }
 
 // shuffled is every agent in an order that favours none.
@@ -206,14 +207,13 @@ type grant struct {
 // walked along.
 func (a *Allocator) give(ag *agent, c *client, part []portion) grant {
 	ag.free = sub(ag.free, unshared(part))
-	ag.last, ag.lastAt = c, a.now
-	for r := c.role; len(a.limited) > 0 && r.parent != nil; r = r.parent {
-		if r.quota != nil || r.parent.parent == nil {
-			a.spend(part, r)
-			break
-		}
+	a.lend(ag, part)
+	ag.before, ag.last = ag.lastTurn(a.now), turn{c, a.now}
+	if len(a.limited) > 0 {
+		a.spend(c, part)
+	} else {
+		a.use(c, part, 1)
 	}
-	a.use(c, part, 1)
 	return grant{c, part}
 }
 
@@ -221,7 +221,7 @@ func (a *Allocator) give(ag *agent, c *client, part []portion) grant {
 func (a *Allocator) settle(ag *agent, given []grant, offers []core.AllocatorOffer) []core.AllocatorOffer {
 	for _, g := range given {
 		ag.hold(g.client, g.portions)
-		a.rank(g.client, g.portions, 1)
+		a.rank(g.client, booking{g.portions, 1, 1})
 		offers = append(offers, a.offer(ag, g))
 	}
 	return offers

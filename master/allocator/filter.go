@@ -15,6 +15,7 @@ type filter struct {
 	client  *client // nil: it only looks at the agent again
 	refused []portion
 	until   time.Time
+	next    *filter // of the same client on the same agent
 	// checked is the version of the agent's free resources that was found covered.
 	checked uint64
 	bucket  *bucket
@@ -93,20 +94,55 @@ func (w *wheel) due(now time.Time) (ended []*filter) {
 	return ended
 }
 
-// refuse remembers a declined offer. A newer refusal of the same client replaces the one
-// before only if it lasts longer or covers more.
+// maxFilters bounds the refusals of one client on one agent that are kept beside each other.
+const maxFilters = 16
+
+// refuse remembers a declined offer. Of two refusals where one lasts as long as the other and covers
+// as much, one is kept.
 func (a *Allocator) refuse(ag *agent, c *client, refused []portion, d time.Duration) {
-	until := a.now.Add(d)
-	if old := ag.filters[c]; old != nil {
-		if !old.until.Before(until) && containsAll(old.refused, refused) {
+	until, n := a.now.Add(d), 1
+	var first *filter // the one that ends first
+	for old := ag.filters[c]; old != nil; {
+		next := old.next
+		switch {
+		case !old.until.Before(until) && containsAll(old.refused, refused):
 			return
+		case !until.Before(old.until) && containsAll(refused, old.refused):
+			a.dropFilter(old)
+		default:
+			if n++; first == nil || old.until.Before(first.until) {
+				first = old
+			}
 		}
-		a.dropFilter(old)
+		old = next
 	}
-	f := &filter{agent: ag, client: c, refused: refused, until: until, inOwn: len(c.filters)}
+	if n > maxFilters {
+		a.dropFilter(first)
+	}
+	f := &filter{agent: ag, client: c, refused: refused, until: until, next: ag.filters[c], inOwn: len(c.filters)}
 	ag.filters[c] = f
 	c.filters = append(c.filters, f)
 	a.filters.add(f, a.now)
+}
+
+// knows says whether one of a client's filters was found to cover the agent as it is.
+func (f *filter) knows(version uint64) bool {
+	for ; f != nil; f = f.next {
+		if f.checked == version {
+			return true
+		}
+	}
+	return false
+}
+
+// covering finds a filter that covers a part; nil if there is none.
+func (f *filter) covering(part []portion) *filter {
+	for ; f != nil; f = f.next {
+		if containsAll(f.refused, part) {
+			return f
+		}
+	}
+	return nil
 }
 
 // dropFilter forgets a filter that has not ended.
@@ -117,7 +153,16 @@ func (a *Allocator) dropFilter(f *filter) {
 
 // detach takes a filter from its agent and its client.
 func (f *filter) detach() {
-	delete(f.agent.filters, f.client)
+	if at := f.agent.filters[f.client]; at != f {
+		for at.next != f {
+			at = at.next
+		}
+		at.next = f.next
+	} else if f.next != nil {
+		f.agent.filters[f.client] = f.next
+	} else {
+		delete(f.agent.filters, f.client)
+	}
 	own := f.client.filters
 	last := own[len(own)-1]
 	own[f.inOwn], last.inOwn = last, f.inOwn
@@ -153,13 +198,15 @@ func (a *Allocator) forget(f *framework, roles []string) {
 // forgetAgent drops all filters on an agent.
 func (a *Allocator) forgetAgent(ag *agent) {
 	for _, c := range slices.SortedFunc(maps.Keys(ag.filters), byName) {
-		a.dropFilter(ag.filters[c])
+		for ag.filters[c] != nil {
+			a.dropFilter(ag.filters[c])
+		}
 	}
 }
 
 // pause looks at an agent again after the gap.
-func (a *Allocator) pause(ag *agent) {
-	a.filters.add(&filter{agent: ag, until: ag.lastAt.Add(reofferGap)}, a.now)
+func (a *Allocator) pause(ag *agent, served time.Time) {
+	a.filters.add(&filter{agent: ag, until: served.Add(reofferGap)}, a.now)
 }
 
 // byName orders clients by role and framework.

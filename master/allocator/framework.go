@@ -61,7 +61,14 @@ func (a *Allocator) client(f *framework, path string) *client {
 func (a *Allocator) setFramework(id frameworkID, info *mesos.FrameworkInfo, suppressed []string, limits *scheduler.OfferConstraints) {
 	f := a.framework(id)
 	f.known = true
-	f.can = capabilitiesOf(info)
+	if can := capabilitiesOf(info); can != f.can {
+		f.can = can
+		for _, c := range f.clients {
+			for _, refusal := range c.filters {
+				refusal.checked = 0 // it may have more of an agent now
+			}
+		}
+	}
 	f.minimum = a.minimumOf(info)
 	roles := info.GetRoles()
 	if len(roles) == 0 {
@@ -157,7 +164,9 @@ func (a *Allocator) removeFramework(id frameworkID) {
 // leave forgets roles that have no clients, reservations, allocations or quota any more.
 func (t *tree) leave(c *client) {
 	for r := c.role; r != nil; r = r.parent {
-		r.clients--
+		if r.clients--; r.clients == 0 && r.as != nil {
+			r.as.served, r.own.served = 0, 0
+		}
 	}
 	for r := c.role; r.parent != nil && r.clients == 0 && len(r.below) == 0 && r.quota == nil && len(r.reserved) == 0; r = r.parent {
 		delete(r.parent.below, r.as.name)
@@ -177,6 +186,7 @@ func (a *Allocator) suppress(id frameworkID, roles []string, silent bool) {
 func (a *Allocator) setWeights(weights map[string]float64) {
 	for path, weight := range weights {
 		a.tree.weights[path] = weight
+		a.tree.heaviest = max(a.tree.heaviest, weight, 1)
 	}
 	a.stale = true
 	a.lookAtAll()

@@ -13,10 +13,10 @@ func (a *Allocator) CheckInvariants() error {
 		rest := ag.total
 		for _, c := range a.holders(ag) {
 			held := ag.held[c]
-			if !containsAll(rest, held) && ag.active {
+			if !containsAll(rest, unshared(held)) && ag.active {
 				return fmt.Errorf("agent %s: %s holds what the agent does not have", ag.id, c.name)
 			}
-			rest = sub(rest, held)
+			rest = sub(rest, unshared(held))
 			for _, p := range held {
 				if p.kind.scalar >= 0 && !p.kind.shared {
 					for len(sums[c]) <= p.kind.scalar {

@@ -1,83 +1,65 @@
 package allocator_test
 
 import (
-	"cmp"
+	"flag"
 	"fmt"
-	"maps"
 	"math/rand/v2"
-	"slices"
-	"strings"
 	"testing"
+	"time"
 
+	"agora.dev/agora/master/allocator"
 	"agora.dev/agora/master/core"
 )
 
-// model is fair sharing written down plainly: for each agent, go down from the root and at each
-// level take the child with the smallest weighted share, then the fewest offers, then the name.
-type model struct {
-	weights map[string]float64
-	leaves  []string // "role/./framework"
-	got     map[string]int
+var operations = flag.Int("ops", 10_000, "commands that are compared with the plain rules")
+
+// historyLength is how many commands one cluster lives through.
+const historyLength = 250
+
+// TestOffersFollowThePlainRules plays random histories to the allocator and to the rules that
+// plainmodel_test.go writes down, and compares after each step. A million: make model.
+func TestOffersFollowThePlainRules(t *testing.T) {
+	for seed := range uint64(max(1, *operations/historyLength)) {
+		if err := playPlain(seed); err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+	}
 }
 
-func (m *model) pick() string {
-	prefix := ""
-	for {
-		children := map[string]bool{}
-		for _, leaf := range m.leaves {
-			if rest, ok := strings.CutPrefix(leaf, prefix); ok {
-				step, _, _ := strings.Cut(rest, "/")
-				children[prefix+step] = true
+func playPlain(seed uint64) error {
+	rng := rand.New(rand.NewPCG(seed, 11))
+	w := &plainWorld{plain: newPlain(), rng: rng, quotaOn: seed%2 == 1}
+	config := allocator.Config{Seed: seed, Region: "near", RecoveryTimeout: 10 * time.Second}
+	if seed%5 == 4 {
+		w.drawn = true
+		config.RoleSorter, config.FrameworkSorter = allocator.SortRandom, allocator.SortRandom
+	}
+	a := allocator.New(config)
+	w.now = time.Unix(1_700_000_000, 0)
+	for done := 0; done < historyLength; {
+		w.pass()
+		var batch []core.AllocatorEvent
+		for range 1 + rng.IntN(3) {
+			if command := w.command(); command != nil {
+				batch = append(batch, command)
 			}
 		}
-		best := slices.MinFunc(slices.Collect(maps.Keys(children)), func(x, y string) int {
-			return cmp.Or(cmp.Compare(m.share(x), m.share(y)), cmp.Compare(m.count(x), m.count(y)), cmp.Compare(x, y))
-		})
-		if slices.Contains(m.leaves, best) {
-			return best
+		done += 1 + len(batch)
+		ready := a.Step(w.now, batch)
+		if err := a.CheckInvariants(); err != nil {
+			return fmt.Errorf("after %d commands, %s: %w", done, describe(batch), err)
 		}
-		prefix = best + "/"
+		if err := w.check(ready.Offers); err != nil {
+			return fmt.Errorf("after %d commands, %s: %w", done, describe(batch), err)
+		}
+		w.offers = append(w.offers, ready.Offers...)
 	}
+	return nil
 }
 
-func (m *model) count(node string) (n int) {
-	for leaf, got := range m.got {
-		if leaf == node || strings.HasPrefix(leaf, node+"/") {
-			n += got
-		}
+func describe(batch []core.AllocatorEvent) (text string) {
+	for _, command := range batch {
+		text += fmt.Sprintf(" %T%+v", command, command)
 	}
-	return n
-}
-
-func (m *model) share(node string) float64 {
-	return float64(m.count(node)) / max(1, m.weights[node])
-}
-
-func TestSharesAgreeWithThePlainModel(t *testing.T) {
-	roles := []string{"a", "a/b", "a/b/c", "d", "e/f", "e/g", "h"}
-	for seed := range uint64(200) {
-		rng := rand.New(rand.NewPCG(seed, 3))
-		c, m := newCluster(t), &model{weights: map[string]float64{}, got: map[string]int{}}
-		for _, role := range roles {
-			m.weights[role] = float64(int(1) << rng.IntN(3)) // exact in binary, so that ties are ties
-		}
-		commands := []core.AllocatorEvent{core.AllocatorSetWeights{Weights: m.weights}}
-		for i := range 1 + rng.IntN(8) {
-			role, id := roles[rng.IntN(len(roles))], fmt.Sprintf("f%d", i)
-			m.leaves = append(m.leaves, role+"/./"+id)
-			commands = append(commands, framework(id, role))
-		}
-		c.step(commands...)
-		offers := c.step(agents(c, 64, "cpus:4;mem:1024")...)
-		for range offers {
-			m.got[m.pick()]++
-		}
-		got := map[string]int{}
-		for _, o := range offers {
-			got[o.Role+"/./"+string(o.Framework)]++
-		}
-		if !maps.Equal(got, m.got) {
-			t.Fatalf("seed %d, weights %v:\n got %v\nwant %v", seed, m.weights, got, m.got)
-		}
-	}
+	return text
 }

@@ -6,35 +6,62 @@ import "slices"
 // constraint, a filter, quota or the minimum stands against it. With a debt it is the first
 // stage's part, which pays it.
 func (a *Allocator) part(ag *agent, c *client, debt *role) []portion {
-	f := c.framework
-	refusal := ag.filters[c]
-	if refusal != nil && refusal.checked == ag.version {
+	refusals := ag.filters[c]
+	if refusals.knows(ag.version) || !a.admits(ag, c) {
 		return nil
 	}
-	if ag.gpus && !f.can.gpu && !a.config.OfferGPUsToAll || ag.oneRole && f.can.multiRole || !a.local(ag) && !f.can.region {
-		return nil
-	}
-	if !c.constraints.admit(ag.info) {
-		return nil
-	}
-	part := c.allowed(ag.free)
+	allowed := c.allowed(ag.free)
+	part := a.unlent(ag, allowed)
 	if len(part) == 0 {
 		return nil
 	}
-	whole := refusal != nil && containsAll(refusal.refused, part)
-	if whole {
-		refusal.checked = ag.version
+	if whole := refusals.covering(part); whole != nil {
+		if len(part) == len(allowed) {
+			whole.checked = ag.version
+		}
 		return nil
 	}
 	part = a.chop(c, part, debt)
-	if !worthwhile(part, a.minimumFor(c)) || refusal != nil && containsAll(refusal.refused, part) {
+	if !worthwhile(part, a.minimumFor(c)) || refusals.covering(part) != nil {
 		return nil
 	}
-	if ag.last == c && a.now.Sub(ag.lastAt) < reofferGap && ag.lastAt.Before(a.now) {
-		a.pause(ag)
+	if last := ag.lastTurn(a.now); last.client == c && a.now.Sub(last.at) < reofferGap {
+		a.pause(ag, last.at)
 		return nil
 	}
 	return part
+}
+
+// admits says whether a client may be offered an agent at all.
+func (a *Allocator) admits(ag *agent, c *client) bool {
+	can := c.framework.can
+	switch {
+	case ag.gpus && !can.gpu && !a.config.OfferGPUsToAll, ag.oneRole && can.multiRole, ag.flatRoles && c.role.parent.parent != nil:
+		return false
+	case !can.region && !a.local(ag):
+		return false
+	}
+	return c.constraints.admit(ag.info)
+}
+
+// unlent leaves out the shared volumes that were offered in this cycle already.
+func (a *Allocator) unlent(ag *agent, part []portion) []portion {
+	if len(ag.lent) == 0 || ag.lentRun != a.runs {
+		return part
+	}
+	return slices.DeleteFunc(slices.Clone(part), func(p portion) bool { return slices.Contains(ag.lent, p.kind) })
+}
+
+// lend remembers the shared volumes of a grant until the cycle is over.
+func (a *Allocator) lend(ag *agent, part []portion) {
+	if ag.lentRun != a.runs {
+		ag.lent, ag.lentRun = ag.lent[:0], a.runs
+	}
+	for _, p := range part {
+		if p.kind.shared {
+			ag.lent = append(ag.lent, p.kind)
+		}
+	}
 }
 
 // local says whether an agent is in the master's region, as one without a region is.

@@ -17,6 +17,7 @@ type quantities map[string]int64
 type quotaOf struct {
 	guarantee, limit []int64
 	full             bool // what the limit leaves is not worth an offer
+	outermost        bool // no role above it has a quota
 }
 
 func (a *Allocator) quantitiesOf(amounts map[string]*mesos.Value_Scalar) quantities {
@@ -34,6 +35,7 @@ func (a *Allocator) setQuotas(configs map[string]*quota.QuotaConfig) {
 		r, config := a.tree.find(path), configs[path]
 		if i := slices.Index(a.limited, r); i >= 0 {
 			a.limited = slices.Delete(a.limited, i, i+1)
+			r.countQuota(-1)
 		}
 		r.quota = nil
 		if len(config.GetGuarantees())+len(config.GetLimits()) > 0 {
@@ -49,11 +51,25 @@ func (a *Allocator) setQuotas(configs map[string]*quota.QuotaConfig) {
 				r.quota.limit[a.kinds.index(name)] = limits[name]
 			}
 			a.limited = append(a.limited, r)
+			r.countQuota(1)
 		}
 		a.checkFull(r)
 		r.relist()
 	}
+	for _, r := range a.limited {
+		r.quota.outermost = true
+		for above := r.parent; above.parent != nil; above = above.parent {
+			r.quota.outermost = r.quota.outermost && above.quota == nil
+		}
+	}
 	a.lookAtAll()
+}
+
+// countQuota tells the roles above of a quota below them.
+func (r *role) countQuota(n int) {
+	for r = r.parent; r != nil; r = r.parent {
+		r.quotasBelow += n
+	}
 }
 
 // consumed is what counts against a role's quota.
@@ -109,6 +125,33 @@ func (a *Allocator) checkFull(r *role) {
 	}
 }
 
+// need is what must be kept free for a role's guarantee and for those below it: guarantees of
+// children are part of their parent's.
+func (r *role) need(i int) int64 { return max(r.unmet(i), r.needBelow(i)) }
+
+func (r *role) needBelow(i int) (sum int64) {
+	if r.quotasBelow == 0 {
+		return 0
+	}
+	for _, child := range r.below {
+		if child.quota != nil || child.quotasBelow > 0 {
+			sum += child.need(i)
+		}
+	}
+	return sum
+}
+
+// owed is how much a client of the role may have on account of guarantees: each unit of it lessens
+// what must be kept free by one.
+func (r *role) owed(i int) (sum int64) {
+	for ; r.parent != nil; r = r.parent {
+		if r.quota != nil {
+			sum += max(0, r.unmet(i)-r.needBelow(i))
+		}
+	}
+	return sum
+}
+
 // headroom is what may be given away beyond guarantees: all that is free without
 // reservation, less what is owed to roles.
 func (a *Allocator) headroom() []int64 {
@@ -117,8 +160,10 @@ func (a *Allocator) headroom() []int64 {
 		surplus[i] = at(a.plain, i) - at(a.tree.root.used, i)
 	}
 	for _, r := range a.limited {
-		for i := range r.quota.guarantee {
-			surplus[i] -= r.unmet(i)
+		if r.quota.outermost {
+			for i := range surplus {
+				surplus[i] -= r.need(i)
+			}
 		}
 	}
 	return surplus
@@ -133,15 +178,14 @@ func (a *Allocator) unsatisfied() []*role {
 			owed = append(owed, r)
 		}
 	}
-	slices.SortFunc(owed, compareRole)
+	if !a.tree.drawRoles {
+		slices.SortFunc(owed, compareRole)
+	}
 	return owed
 }
 
-// compareRole orders roles by their rank among siblings; quota stands at the top level.
-func compareRole(x, y *role) int { return x.as.before(&y.as.rank) }
-
-// chop reduces the plain scalars of a part to what quota allows: what is owed, and beyond it
-// what limits and headroom leave. In the first stage a part that pays off no debt is nothing.
+// chop reduces the plain scalars of a part to what quota allows. In the first stage a part that pays
+// off no debt is nothing.
 func (a *Allocator) chop(c *client, part []portion, debt *role) []portion {
 	if len(a.limited) == 0 {
 		return part
@@ -149,15 +193,14 @@ func (a *Allocator) chop(c *client, part []portion, debt *role) []portion {
 	out, pays := make([]portion, 0, len(part)), false
 	for _, p := range part {
 		if p.kind.plain() {
-			i := p.kind.scalar
-			var owed int64
-			if debt != nil {
-				owed = min(p.amount.scalar, debt.unmet(i))
-				pays = pays || owed > 0
+			before := plainOf(out, p.kind.scalar) // disks may be of several kinds
+			all, owed := a.allowance(c, p.kind.scalar, debt != nil)
+			amount := min(p.amount.scalar, all-before)
+			if p.kind.whole && amount < p.amount.scalar {
+				continue
 			}
-			room := min(p.amount.scalar, c.role.room(i))
-			extra := min(room-min(owed, room), max(0, at(a.surplus, i)))
-			p.amount.scalar = min(owed, room) + extra
+			p.amount.scalar = amount
+			pays = pays || amount > 0 && before < owed
 		}
 		if !p.amount.empty() {
 			out = append(out, p)
@@ -169,15 +212,34 @@ func (a *Allocator) chop(c *client, part []portion, debt *role) []portion {
 	return out
 }
 
-// spend brings the headroom up to date after a grant.
-func (a *Allocator) spend(part []portion, debt *role) {
-	for _, p := range part {
-		if p.kind.plain() && p.kind.scalar < len(a.surplus) {
-			paid := int64(0)
-			if debt != nil {
-				paid = min(p.amount.scalar, debt.unmet(p.kind.scalar))
-			}
-			a.surplus[p.kind.scalar] -= p.amount.scalar - paid
+// allowance is how much of a plain scalar a client may have: in the first stage what is owed, and in both
+// what limits and headroom leave beyond that.
+func (a *Allocator) allowance(c *client, i int, first bool) (all, owed int64) {
+	room := c.role.room(i)
+	if first {
+		owed = min(room, c.role.owed(i))
+	}
+	return owed + min(room-owed, max(0, at(a.surplus, i))), owed
+}
+
+// plainOf sums one plain scalar.
+func plainOf(portions []portion, i int) (sum int64) {
+	for _, p := range portions {
+		if p.kind.plain() && p.kind.scalar == i {
+			sum += p.amount.scalar
 		}
 	}
+	return sum
+}
+
+// spend counts a grant against quota and brings the headroom up to date.
+func (a *Allocator) spend(c *client, part []portion) {
+	for n, p := range part {
+		i := p.kind.scalar
+		if p.kind.plain() && i < len(a.surplus) && plainOf(part[:n], i) == 0 {
+			sum := plainOf(part[n:], i)
+			a.surplus[i] -= sum - min(sum, c.role.owed(i))
+		}
+	}
+	a.use(c, part, 1)
 }

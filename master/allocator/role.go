@@ -2,6 +2,7 @@ package allocator
 
 import (
 	"cmp"
+	"math/rand/v2"
 	"slices"
 	"strings"
 
@@ -69,6 +70,7 @@ type branch struct {
 // role is a node of the tree. The root has the empty path.
 type role struct {
 	path   string
+	tree   *tree
 	parent *role
 	as     *branch // its entry among its parent's
 	own    *branch // the entry of its own frameworks
@@ -79,6 +81,8 @@ type role struct {
 	parked  []*branch
 	clients int // frameworks in it or below it, silent ones too
 	quota   *quotaOf
+	// quotasBelow counts roles with quota strictly below.
+	quotasBelow int
 	// reserved and used are what counts as consumed: reservations anywhere, and
 	// what is allocated without a reservation. Roles below are included.
 	reserved, used []int64
@@ -101,14 +105,21 @@ type client struct {
 type tree struct {
 	root    *role
 	weights map[string]float64
+	// drawRoles and drawFrameworks draw instead of keeping an order; heaviest bounds the weights, and
+	// is zero while all are equal.
+	drawRoles, drawFrameworks bool
+	heaviest                  float64
+	rng                       *rand.Rand
 }
 
-func newTree() *tree {
-	return &tree{root: newRole("", nil), weights: map[string]float64{}}
+func newTree(config Config, rng *rand.Rand) *tree {
+	t := &tree{weights: map[string]float64{}, drawRoles: config.RoleSorter == SortRandom, drawFrameworks: config.FrameworkSorter == SortRandom, rng: rng}
+	t.root = t.newRole("", nil)
+	return t
 }
 
-func newRole(path string, parent *role) *role {
-	return &role{path: path, parent: parent, below: map[string]*role{}, own: &branch{rank: rank{name: ".", weight: 1}}}
+func (t *tree) newRole(path string, parent *role) *role {
+	return &role{path: path, tree: t, parent: parent, below: map[string]*role{}, own: &branch{rank: rank{name: ".", weight: 1}}}
 }
 
 // find returns the role, made if need be.
@@ -120,7 +131,7 @@ func (t *tree) find(path string) *role {
 		next := node.below[step]
 		if next == nil {
 			name := strings.TrimPrefix(node.path+"/"+step, "/")
-			next = newRole(name, node)
+			next = t.newRole(name, node)
 			next.as = &branch{rank: rank{name: step, weight: t.weight(name)}, role: next}
 			node.below[step] = next
 		}
@@ -139,43 +150,6 @@ func (t *tree) weight(path string) float64 {
 	return 1
 }
 
-func compareBranch(x, y *branch) int { return x.before(&y.rank) }
-func compareClient(x, y *client) int { return x.before(&y.rank) }
-
-// place puts an entry where it belongs.
-func place[T any](order []*T, one *T, compare func(x, y *T) int) []*T {
-	i, _ := slices.BinarySearchFunc(order, one, compare)
-	return slices.Insert(order, i, one)
-}
-
-// take takes an entry out; by its place, or where the order is stale by looking for it.
-func take[T any](order []*T, one *T, compare func(x, y *T) int) []*T {
-	i, _ := slices.BinarySearchFunc(order, one, compare)
-	if i >= len(order) || order[i] != one {
-		i = slices.Index(order, one)
-	}
-	return slices.Delete(order, i, i+1)
-}
-
-// replace moves an entry whose rank changed between its places; change makes the change.
-func replace[T any](order []*T, one *T, compare func(x, y *T) int, change func()) {
-	from, _ := slices.BinarySearchFunc(order, one, compare)
-	if from >= len(order) || order[from] != one {
-		from = slices.Index(order, one)
-	}
-	change()
-	switch {
-	case from+1 < len(order) && compare(order[from+1], one) < 0:
-		n, _ := slices.BinarySearchFunc(order[from+1:], one, compare)
-		copy(order[from:from+n], order[from+1:from+1+n])
-		order[from+n] = one
-	case from > 0 && compare(one, order[from-1]) < 0:
-		to, _ := slices.BinarySearchFunc(order[:from], one, compare)
-		copy(order[to+1:from+1], order[to:from])
-		order[to] = one
-	}
-}
-
 // list shows or hides a client in the orders, and the roles above it with it.
 func (c *client) list(wanted bool) {
 	if c.listed == wanted {
@@ -184,9 +158,9 @@ func (c *client) list(wanted bool) {
 	c.listed = wanted
 	r := c.role
 	if wanted {
-		r.own.leaf = place(r.own.leaf, c, compareClient)
+		r.own.leaf = r.tree.placeClient(r.own.leaf, c)
 	} else {
-		r.own.leaf = take(r.own.leaf, c, compareClient)
+		r.own.leaf = r.tree.takeClient(r.own.leaf, c)
 	}
 	r.show(r.own, len(r.own.leaf) > 0)
 	r.relist()
@@ -199,9 +173,9 @@ func (r *role) show(b *branch, wanted bool) {
 	}
 	b.listed = wanted
 	if wanted {
-		r.order = place(r.order, b, compareBranch)
+		r.order = r.tree.placeBranch(r.order, b)
 	} else {
-		r.order = take(r.order, b, compareBranch)
+		r.order = r.tree.takeBranch(r.order, b)
 	}
 }
 
@@ -219,32 +193,6 @@ func (r *role) relist() {
 			r.parent.parked = slices.Delete(r.parent.parked, at, at+1)
 		}
 	}
-}
-
-// visit calls for every client who wants offers, the most deserving first, until it is told
-// to stop. Parked roles come last, and only if asked for.
-func (r *role) visit(parked bool, offer func(*client) (stop bool)) (stopped bool) {
-	for _, b := range r.order {
-		if b.role != nil {
-			if b.role.visit(parked, offer) {
-				return true
-			}
-			continue
-		}
-		for _, c := range b.leaf {
-			if offer(c) {
-				return true
-			}
-		}
-	}
-	if parked {
-		for _, b := range r.parked {
-			if b.role.visit(parked, offer) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // framework is one framework with its clients in the order of their roles.

@@ -101,6 +101,11 @@ type (
 	// AllocatorSetWeights and AllocatorSetQuotas take settings over.
 	AllocatorSetWeights struct{ Weights map[string]float64 }
 	AllocatorSetQuotas  struct{ Quotas map[string]*quota.QuotaConfig }
+	// AllocatorSetWhitelist says on which hosts agents may be offered: all, or those named.
+	AllocatorSetWhitelist struct {
+		Any       bool
+		Hostnames []string
+	}
 	// AllocatorExpectAgents says how many agents may come back after an election.
 	AllocatorExpectAgents struct{ Count int }
 )
@@ -121,4 +126,5 @@ func (AllocatorRecover) isAllocatorEvent()             {}
 func (AllocatorConvert) isAllocatorEvent()             {}
 func (AllocatorSetWeights) isAllocatorEvent()          {}
 func (AllocatorSetQuotas) isAllocatorEvent()           {}
+func (AllocatorSetWhitelist) isAllocatorEvent()        {}
 func (AllocatorExpectAgents) isAllocatorEvent()        {}

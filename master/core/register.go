@@ -28,6 +28,11 @@ func (c *Core) register(l *agentLink, m *link.Register) {
 	case l.registering:
 		return
 	}
+	if c.misplaced(m.GetAgent()) {
+		c.note(noteWarn, "agent refused", "hostname", m.GetAgent().GetHostname(), "reason", noDomain)
+		c.refuse(l.id, noDomain)
+		return
+	}
 	if err := validation.Agent(m.GetAgent()); err != nil {
 		c.note(noteWarn, "agent refused", "hostname", m.GetAgent().GetHostname(), "reason", err.Error())
 		c.refuse(l.id, err.Error())
@@ -135,6 +140,11 @@ func (c *Core) reregister(l *agentLink, m *link.Reregister) {
 		return
 	case c.machineDown(l, m.GetAgent()):
 		c.shutDownAgent(l, machineDown)
+		return
+	}
+	if c.misplaced(m.GetAgent()) {
+		c.note(noteWarn, "agent refused", "hostname", m.GetAgent().GetHostname(), "reason", noDomain)
+		c.refuse(l.id, noDomain)
 		return
 	}
 	if err := validation.ReturningAgent(m.GetAgent()); err != nil {

@@ -1,0 +1,159 @@
+package master
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"agora.dev/agora/internal/loop"
+	"agora.dev/agora/internal/metrics"
+	"agora.dev/agora/master/allocator"
+	"agora.dev/agora/master/core"
+)
+
+// allocatorQueue bounds the batches of commands that wait; the core waits when it is full. The
+// allocator never waits for the core.
+const allocatorQueue = 1024
+
+// figuresTimeout is how long metrics wait for the allocator; then they have its last figures.
+const figuresTimeout = time.Second
+
+// allocatorMachine binds the allocator to its outputs.
+type allocatorMachine struct {
+	allocator *allocator.Allocator
+	loop      *loop.Loop[[]core.AllocatorEvent]
+	offer     func([]core.AllocatorOffer)
+	runs      *metrics.Counter
+	duration  *metrics.Timer
+	latency   *metrics.Timer
+	ran       uint64
+	// asked is when the first of the commands that wait was posted, in Unix nanoseconds; zero: none waits.
+	asked  atomic.Int64
+	queued atomic.Int64
+
+	mu      sync.Mutex
+	waiting []chan allocator.Figures
+	last    allocator.Figures
+}
+
+func newAllocatorMachine(a *allocator.Allocator, offer func([]core.AllocatorOffer), r *metrics.Registry) *allocatorMachine {
+	m := &allocatorMachine{
+		allocator: a, offer: offer, loop: loop.New[[]core.AllocatorEvent](allocatorQueue, 64),
+		runs:     r.Counter("allocator/mesos/allocation_runs"),
+		duration: r.Timer("allocator/mesos/allocation_run_ms"),
+		latency:  r.Timer("allocator/mesos/allocation_run_latency_ms"),
+	}
+	r.Register(m.emit)
+	return m
+}
+
+func (m *allocatorMachine) post(commands []core.AllocatorEvent) {
+	m.asked.CompareAndSwap(0, time.Now().UnixNano())
+	m.queued.Add(1)
+	if m.loop.Post(context.Background(), commands) != nil {
+		m.queued.Add(-1)
+	}
+}
+
+// Step implements loop.Machine.
+func (m *allocatorMachine) Step(now time.Time, batch [][]core.AllocatorEvent) time.Time {
+	m.queued.Add(-int64(len(batch)))
+	commands := batch[0]
+	for _, more := range batch[1:] {
+		commands = append(commands, more...)
+	}
+	return m.run(now, commands)
+}
+
+// Tick implements loop.Machine.
+func (m *allocatorMachine) Tick(now time.Time) time.Time { return m.run(now, nil) }
+
+func (m *allocatorMachine) run(now time.Time, commands []core.AllocatorEvent) time.Time {
+	asked := m.asked.Swap(0)
+	begin := time.Now()
+	ready := m.allocator.Step(now, commands)
+	if runs := m.allocator.Runs(); runs != m.ran {
+		m.ran = runs
+		m.runs.Add(1)
+		m.duration.Observe(time.Since(begin))
+		if asked != 0 {
+			m.latency.Observe(begin.Sub(time.Unix(0, asked)))
+		}
+	}
+	if len(ready.Offers) > 0 {
+		m.offer(ready.Offers)
+	}
+	m.tell()
+	return ready.Wake
+}
+
+// tell answers those who wait for figures.
+func (m *allocatorMachine) tell() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.waiting) == 0 {
+		return
+	}
+	m.last = m.allocator.Figures()
+	for _, to := range m.waiting {
+		to <- m.last
+	}
+	m.waiting = nil
+}
+
+// figures asks the loop, that alone may look at the allocator.
+func (m *allocatorMachine) figures() allocator.Figures {
+	to := make(chan allocator.Figures, 1)
+	m.mu.Lock()
+	m.waiting = append(m.waiting, to)
+	m.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), figuresTimeout)
+	defer cancel()
+	m.queued.Add(1)
+	if m.loop.Post(ctx, nil) != nil {
+		m.queued.Add(-1)
+	}
+	select {
+	case f := <-to:
+		return f
+	case <-m.loop.Done():
+	case <-ctx.Done():
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.last
+}
+
+// emit gives Mesos's keys of the allocator.
+func (m *allocatorMachine) emit(emit func(string, float64)) {
+	const prefix = "allocator/mesos/"
+	queued := float64(m.queued.Load())
+	emit("allocator/event_queue_dispatches", queued)
+	emit(prefix+"event_queue_dispatches", queued)
+	f := m.figures()
+	for _, name := range []string{"cpus", "mem", "disk"} { // known before any agent is
+		emit(prefix+"resources/"+name+"/total", 0)
+		emit(prefix+"resources/"+name+"/offered_or_allocated", 0)
+	}
+	for name, total := range f.Total {
+		emit(prefix+"resources/"+name+"/total", total)
+		emit(prefix+"resources/"+name+"/offered_or_allocated", f.Taken[name])
+	}
+	for _, r := range f.Roles {
+		if r.Frameworks {
+			emit(prefix+"roles/"+r.Role+"/shares/dominant", r.Share)
+			emit(prefix+"offer_filters/roles/"+r.Role+"/active", float64(r.Filters))
+		}
+		quota := prefix + "quota/roles/" + r.Role + "/resources/"
+		for name, amount := range r.Guarantee {
+			emit(quota+name+"/guarantee", amount)
+		}
+		for name, amount := range r.Limit {
+			emit(quota+name+"/limit", amount)
+		}
+		for name, amount := range r.Taken {
+			emit(quota+name+"/offered_or_allocated", amount)
+		}
+	}
+}
