@@ -21,7 +21,6 @@ type plainWorld struct {
 	rng     *rand.Rand
 	quotaOn bool
 	offers  []core.AllocatorOffer // outstanding
-	reserve int
 }
 
 var plainRoles = []string{"*", "a", "a/b", "a/b/c", "a/d", "e", "e/f"}
