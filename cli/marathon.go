@@ -128,12 +128,7 @@ func (o *runOptions) app() map[string]any {
 	if container["volumes"] = volumes; o.Image != "" || len(volumes) > 0 {
 		app["container"] = container
 	}
-	ports, fixed := []map[string]any{}, false
-	for _, port := range o.Ports {
-		ports = append(ports, map[string]any{"port": port, "protocol": "tcp"})
-		fixed = fixed || port != 0
-	}
-	app["portDefinitions"], app["requirePorts"] = ports, fixed
+	o.appPorts(app, container)
 	return app
 }
 

@@ -238,7 +238,7 @@ func (a *App) startDemo(ctx context.Context, cluster *devcluster.Cluster) error 
 	demo := *a
 	demo.master, demo.marathon = cluster.MasterAddr(), cluster.MarathonAddr()
 	demo.Out = discard{}
-	o := runOptions{Name: "demo", Image: "builtin/demo", Instances: 3, CPUs: 0.1, MemMiB: 32, Ports: []uint16{0}}
+	o := runOptions{Name: "demo", Image: "builtin/demo", Instances: 3, CPUs: 0.1, MemMiB: 32, Ports: []publish{{}}}
 	return demo.runDetached(ctx, o)
 }
 

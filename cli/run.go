@@ -17,7 +17,7 @@ type runOptions struct {
 	MemMiB    float64
 	DiskMiB   float64
 	Env       map[string]string
-	Ports     []uint16 // 0: any port of the offer
+	Ports     []publish
 	Volumes   []volume
 	User      string
 	Remove    bool
@@ -47,6 +47,7 @@ status is the task's. With --detach or --instances the orchestrator owns the app
 it is restarted when it dies, until agora kill NAME.`,
 		Example: `  agora run builtin/shell -- echo hello
   agora run --cpus 0.5 --mem 256m -p 0 -- sh -c 'exec python3 -m http.server $PORT0'
+  agora run -p 8081:80 builtin/demo
   agora run --detach --instances 3 --name web -p 0 builtin/demo`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.fill(args, cmd.ArgsLenAtDash()); err != nil {
@@ -68,7 +69,7 @@ it is restarted when it dies, until agora kill NAME.`,
 	flags.StringVar(&mem, "mem", "64m", "memory of each instance: 64m, 2g, or a number of MiB")
 	flags.StringVar(&disk, "disk", "0", "disk of each instance: 100m, 2g, or a number of MiB")
 	flags.StringArrayVarP(&env, "env", "e", nil, "NAME=VALUE, or NAME to pass it on; may be repeated")
-	flags.StringArrayVarP(&ports, "publish", "p", nil, "a port of the ports resource, 0 for any; given to the command as $PORT0, $PORT1, ...")
+	flags.StringArrayVarP(&ports, "publish", "p", nil, "PORT of the agent's ports resource, 0 for any; or PORT:CONTAINERPORT[/udp] to map it; the command finds where to listen in $PORT0, $PORT1, ...")
 	flags.StringArrayVarP(&volumes, "volume", "v", nil, "HOST:CONTAINER[:ro]; may be repeated")
 	flags.StringVarP(&o.User, "user", "u", "", "user of the command")
 	flags.BoolVar(&o.Remove, "rm", false, "remove the sandbox, output included, as soon as the task has ended")
@@ -128,11 +129,14 @@ func (o *runOptions) parse(mem, disk string, env, ports, volumes []string, looku
 		o.Env[name] = value
 	}
 	for _, text := range ports {
-		port, err := strconv.ParseUint(text, 10, 16)
+		p, err := parsePublish(text)
 		if err != nil {
-			return usagef("--publish %q: want a port number of the ports resource, or 0 for any; mapping to a container's port needs a bridge network, which this version does not have", text)
+			return err
 		}
-		o.Ports = append(o.Ports, uint16(port))
+		o.Ports = append(o.Ports, p)
+	}
+	if err := o.checkPorts(); err != nil {
+		return err
 	}
 	for _, text := range volumes {
 		v, err := parseVolume(text)

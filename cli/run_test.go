@@ -22,7 +22,7 @@ func TestBadFlagsGiveOneLineAndExitUsage(t *testing.T) {
 		{"run", "--cpus", "x", "img"},
 		{"run", "--mem", "lots", "img"},
 		{"run", "--mem", "-5m", "img"},
-		{"run", "-p", "80:8080", "img"},
+		{"run", "-p", "80:x", "img"},
 		{"run", "-p", "70000", "img"},
 		{"run", "-v", "data:/data", "img"},
 		{"run", "-e", "=x", "img"},

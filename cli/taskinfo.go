@@ -14,7 +14,7 @@ func (o *runOptions) take(offered []*mesos.Resource) (taken []*mesos.Resource, m
 	if o.DiskMiB > 0 {
 		need["disk"] = o.DiskMiB
 	}
-	ports := append([]uint16(nil), o.Ports...)
+	ports := o.hostPorts()
 	for _, resource := range offered {
 		if resource.GetRevocable() != nil || resource.GetDisk() != nil {
 			continue
@@ -37,7 +37,7 @@ func (o *runOptions) take(offered []*mesos.Resource) (taken []*mesos.Resource, m
 		}
 	}
 	if len(ports) > 0 {
-		return nil, fmt.Sprintf("lacks %d of the ports", len(ports))
+		return nil, lackingPorts(offered, ports)
 	}
 	return taken, ""
 }
@@ -82,10 +82,12 @@ func anyPort(ranges []*mesos.Value_Range, used map[uint64]bool, wanted []uint16)
 	for _, port := range wanted {
 		fixed[uint64(port)] = true
 	}
-	for _, r := range ranges {
-		for port := r.GetBegin(); port <= r.GetEnd(); port++ {
-			if !used[port] && !fixed[port] {
-				return port, true
+	for _, from := range []uint64{anyFrom, 1} {
+		for _, r := range ranges {
+			for port := max(r.GetBegin(), from); port <= r.GetEnd(); port++ {
+				if !used[port] && !fixed[port] {
+					return port, true
+				}
 			}
 		}
 	}
@@ -106,13 +108,7 @@ func (o *runOptions) taskInfo(id string, agent *mesos.AgentID, resources []*meso
 	if o.User != "" {
 		command.User = &o.User
 	}
-	env := map[string]string{}
-	for i, port := range portsOf(resources) {
-		env[fmt.Sprintf("PORT%d", i)] = fmt.Sprint(port)
-		if i == 0 {
-			env["PORT"] = fmt.Sprint(port)
-		}
-	}
+	env := o.portVariables(portsOf(resources))
 	for name, value := range o.Env {
 		env[name] = value
 	}
@@ -121,6 +117,12 @@ func (o *runOptions) taskInfo(id string, agent *mesos.AgentID, resources []*meso
 			&mesos.Environment_Variable{Name: ptr(name), Value: ptr(env[name])})
 	}
 	task.Command, task.Container = command, o.container()
+	if networks := o.networks(portsOf(resources)); networks != nil {
+		if task.Container == nil {
+			task.Container = &mesos.ContainerInfo{Type: mesos.ContainerInfo_MESOS.Enum()}
+		}
+		task.Container.NetworkInfos = networks
+	}
 	if o.Remove {
 		task.Labels = &mesos.Labels{Labels: []*mesos.Label{{Key: ptr(removeSandboxLabel), Value: ptr("true")}}}
 	}

@@ -100,16 +100,19 @@ func (c Config) agentPort(i int) int {
 }
 
 // agentResources is the share of one agent, in Mesos's syntax. Each agent offers ports
-// of its own: they share the machine's.
+// of its own: they share the machine's. The first has those that people like to name.
 func (c Config) agentResources(i int) string {
 	if c.Resources != "" {
 		return c.Resources
 	}
 	cpus := float64(runtime.NumCPU()) / float64(c.Agents)
 	mem := memoryMiB() / c.Agents
-	first, width := 31000, 1001/c.Agents
-	return fmt.Sprintf("cpus:%s;mem:%d;disk:%d;ports:[%d-%d]", strconv.FormatFloat(max(cpus, 0.5), 'f', -1, 64),
-		max(mem, 128), max(diskMiB(c.StateDir)/c.Agents, 128), first+i*width, first+(i+1)*width-1)
+	first, width, named := 31000, 1001/c.Agents, ""
+	if i == 0 {
+		named = "8000-8079,8081-9999," // 8080 is the orchestrator's
+	}
+	return fmt.Sprintf("cpus:%s;mem:%d;disk:%d;ports:[%s%d-%d]", strconv.FormatFloat(max(cpus, 0.5), 'f', -1, 64),
+		max(mem, 128), max(diskMiB(c.StateDir)/c.Agents, 128), named, first+i*width, first+(i+1)*width-1)
 }
 
 // memoryMiB is what the machine has, less 1 GiB or half of it for itself.

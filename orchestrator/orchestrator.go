@@ -39,6 +39,9 @@ type Config struct {
 	FailoverTimeout time.Duration
 	// Principal is the framework's, when the master authenticates.
 	Principal string
+	// BridgeName is the network of apps with mode container/bridge; default
+	// "mesos-bridge", as Marathon's --mesos_bridge_name. Agents have it built in.
+	BridgeName string
 }
 
 // Driver is the connection to the master; *scheduler.Client is one.
@@ -97,7 +100,7 @@ func (o *Orchestrator) Run(ctx context.Context) error {
 	defer stop(nil)
 	frameworkID := state.FrameworkID
 	o.machine = &machine{orchestrator: o, ctx: func() context.Context { return ctx }, fail: stop, store: kept,
-		core:  core.New(core.Config{Role: o.cfg.Role, NewID: uuid.NewString}, state),
+		core:  core.New(core.Config{Role: o.cfg.Role, NewID: uuid.NewString, BridgeName: o.cfg.BridgeName}, state),
 		calls: make(chan *api.Call, 4096)}
 	ended := make(chan struct{})
 	go func() {

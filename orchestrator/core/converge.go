@@ -186,7 +186,7 @@ func (c *Core) launch(now time.Time, id string, offer *matcher.Offer, limit int)
 			c.portHint = match.Ports[n-1]%65535 + 1
 		}
 		c.putInstance(i)
-		tasks = append(tasks, taskinfo.Build(app, i, match.Resources))
+		tasks = append(tasks, taskinfo.Build(app, i, match.Resources, c.cfg.BridgeName))
 		d.count--
 		d.lastUsed = now
 	}

@@ -31,7 +31,14 @@ type Config struct {
 	LaunchTimeout time.Duration
 	// PerOffer bounds the launches on one offer; default 5.
 	PerOffer int
+	// BridgeName is the network of apps with mode container/bridge; default
+	// "mesos-bridge".
+	BridgeName string
 }
+
+// firstAnyPort is where the search for any port begins: the range that agents offer by
+// default. What lies below is offered to be asked for by number.
+const firstAnyPort = 31000
 
 // killRetry is how often a kill that has had no effect is sent again.
 const killRetry = 10 * time.Second
@@ -165,8 +172,11 @@ func New(cfg Config, state *State) *Core {
 	if cfg.PerOffer == 0 {
 		cfg.PerOffer = 5
 	}
+	if cfg.BridgeName == "" {
+		cfg.BridgeName = "mesos-bridge"
+	}
 	c := &Core{cfg: cfg, state: state, demand: map[string]*demand{}, failures: map[string]*marathon.TaskFailure{},
-		dirty: map[string]bool{}, portHint: 1, reconciliation: reconciliation{silent: map[string]bool{}}}
+		dirty: map[string]bool{}, portHint: firstAnyPort, reconciliation: reconciliation{silent: map[string]bool{}}}
 	for id := range state.Apps {
 		c.dirty[id] = true
 	}

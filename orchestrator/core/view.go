@@ -83,8 +83,8 @@ func (c *Core) task(i *instance.Instance) marathon.Task {
 			FirstSuccess: stamp(h.FirstSuccess), LastSuccess: stamp(h.LastSuccess), LastFailure: stamp(h.LastFailure)}}
 	}
 	if app := c.state.Apps[i.AppID]; app != nil {
-		for _, p := range app.PortDefinitions {
-			t.ServicePorts = append(t.ServicePorts, p.Port)
+		for _, p := range app.ServicePorts() {
+			t.ServicePorts = append(t.ServicePorts, *p)
 		}
 	}
 	return t

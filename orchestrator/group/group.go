@@ -92,21 +92,21 @@ func AssignPorts(app *marathon.App, others map[string]*marathon.App) {
 		if id == app.ID {
 			continue
 		}
-		for _, p := range other.PortDefinitions {
-			used[p.Port] = true
+		for _, p := range other.ServicePorts() {
+			used[*p] = true
 		}
 	}
-	for _, p := range app.PortDefinitions {
-		used[p.Port] = true
+	for _, p := range app.ServicePorts() {
+		used[*p] = true
 	}
 	next := firstServicePort
-	for i := range app.PortDefinitions {
-		if app.PortDefinitions[i].Port != 0 {
+	for i, port := range app.ServicePorts() {
+		if *port != 0 {
 			continue
 		}
 		// The same document again must not be a change: it keeps what it was given.
 		if kept := given(others[app.ID], i); kept != 0 && !used[kept] {
-			app.PortDefinitions[i].Port = kept
+			*port = kept
 			used[kept] = true
 			continue
 		}
@@ -116,17 +116,17 @@ func AssignPorts(app *marathon.App, others map[string]*marathon.App) {
 		if next > lastServicePort {
 			return
 		}
-		app.PortDefinitions[i].Port = next
+		*port = next
 		used[next] = true
 	}
 }
 
 // given is the service port that an app has at an index from the range, or 0.
 func given(app *marathon.App, index int) int {
-	if app == nil || index >= len(app.PortDefinitions) {
+	if app == nil || index >= len(app.ServicePorts()) {
 		return 0
 	}
-	if port := app.PortDefinitions[index].Port; port >= firstServicePort && port <= lastServicePort {
+	if port := *app.ServicePorts()[index]; port >= firstServicePort && port <= lastServicePort {
 		return port
 	}
 	return 0

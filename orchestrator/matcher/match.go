@@ -118,37 +118,43 @@ func takeScalar(offer *Offer, name string, want int64, usable func(*mesos.Resour
 	return taken
 }
 
+// chosen is a port and where it is taken from; nil when it is taken already, for another
+// protocol.
 type chosen struct {
 	port int
 	from *portRange
 }
 
 func choosePorts(app *marathon.App, offer *Offer, usable func(*mesos.Resource) bool, hint int) ([]chosen, bool) {
-	var all []chosen
-	picked := map[int]bool{}
+	wanted := app.HostPorts()
+	all, picked := make([]chosen, len(wanted)), map[int]bool{}
 	free := func(r *portRange, port int) bool {
 		return port >= r.begin && port <= r.end && !r.taken[port] && !picked[port] && usable(r.of)
 	}
-	find := func(low, high int) bool {
+	find := func(index, low, high int) bool {
 		for _, r := range offer.ports {
 			for port := max(r.begin, low); port <= min(r.end, high); port++ {
 				if free(r, port) {
 					picked[port] = true
-					all = append(all, chosen{port, r})
+					all[index] = chosen{port, r}
 					return true
 				}
 			}
 		}
 		return false
 	}
-	for _, definition := range app.PortDefinitions {
-		found := false
-		if app.RequirePorts && definition.Port != 0 {
-			found = find(definition.Port, definition.Port)
-		} else {
-			found = find(hint, 65535) || find(1, hint-1)
+	// Those that are named first, so that no other takes them.
+	for i, port := range wanted {
+		switch {
+		case port == 0:
+		case picked[port]:
+			all[i].port = port
+		case !find(i, port, port):
+			return nil, false
 		}
-		if !found {
+	}
+	for i, port := range wanted {
+		if port == 0 && !find(i, hint, 65535) && !find(i, 1, hint-1) {
 			return nil, false
 		}
 	}
@@ -158,8 +164,11 @@ func choosePorts(app *marathon.App, offer *Offer, usable func(*mesos.Resource) b
 func takePorts(ports []chosen, resources []*mesos.Resource) ([]int, []*mesos.Resource) {
 	numbers := []int{}
 	for _, c := range ports {
-		c.from.taken[c.port] = true
 		numbers = append(numbers, c.port)
+		if c.from == nil {
+			continue
+		}
+		c.from.taken[c.port] = true
 		part := like(c.from.of)
 		part.Ranges = &mesos.Value_Ranges{Range: []*mesos.Value_Range{
 			{Begin: proto.Uint64(uint64(c.port)), End: proto.Uint64(uint64(c.port))}}}
@@ -169,12 +178,10 @@ func takePorts(ports []chosen, resources []*mesos.Resource) ([]int, []*mesos.Res
 }
 
 func portsText(app *marathon.App) string {
-	if !app.RequirePorts {
-		return fmt.Sprintf("%d ports", len(app.PortDefinitions))
+	wanted := app.HostPorts()
+	named := slices.DeleteFunc(slices.Clone(wanted), func(port int) bool { return port == 0 })
+	if len(named) == 0 {
+		return fmt.Sprintf("%d ports", len(wanted))
 	}
-	var ports []int
-	for _, p := range app.PortDefinitions {
-		ports = append(ports, p.Port)
-	}
-	return fmt.Sprintf("ports %v", ports)
+	return fmt.Sprintf("%d ports, %v among them", len(wanted), named)
 }

@@ -77,13 +77,14 @@ func checkPort(app *marathon.App, i *instance.Instance, port, index *int) *uint3
 	if index != nil {
 		n = *index
 	}
-	if c := app.Container; c != nil && n < len(c.PortMappings) && c.PortMappings[n].ContainerPort != 0 {
-		return proto.Uint32(uint32(c.PortMappings[n].ContainerPort))
+	all := endpoints(app, i)
+	if n >= len(all) {
+		return proto.Uint32(0) // validation refuses an index without a port
 	}
-	if n < len(i.Ports) {
-		return proto.Uint32(uint32(i.Ports[n]))
+	if all[n].container != 0 {
+		return proto.Uint32(uint32(all[n].container))
 	}
-	return proto.Uint32(0) // validation refuses an index without a port
+	return proto.Uint32(uint32(all[n].host))
 }
 
 func checkPath(given string) string {

@@ -51,7 +51,7 @@ func build(t *testing.T, text string) *mesos.TaskInfo {
 	if err := app.Validate(); err != nil {
 		t.Fatalf("%s: %v", text, err)
 	}
-	return taskinfo.Build(app, &instance.Instance{Ports: []int{31000, 31001}}, nil)
+	return taskinfo.Build(app, &instance.Instance{Ports: []int{31000, 31001}}, nil, "mesos-bridge")
 }
 
 func expect[M proto.Message](t *testing.T, from string, got M, text string) {

@@ -18,17 +18,18 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Build makes the task of an instance.
-func Build(app *marathon.App, i *instance.Instance, resources []*mesos.Resource) *mesos.TaskInfo {
+// Build makes the task of an instance. Bridge is the network that an app with mode
+// container/bridge joins.
+func Build(app *marathon.App, i *instance.Instance, resources []*mesos.Resource, bridge string) *mesos.TaskInfo {
 	task := &mesos.TaskInfo{
 		Name:      proto.String(Name(app.ID)),
 		TaskId:    &mesos.TaskID{Value: proto.String(i.TaskID)},
 		AgentId:   &mesos.AgentID{Value: proto.String(i.AgentID)},
 		Resources: resources,
 		Command:   command(app, i),
-		Container: container(app),
+		Container: container(app, i, bridge),
 		Labels:    labels(app.Labels),
-		Discovery: discovery(app, i),
+		Discovery: discovery(app, i, bridge),
 
 		HealthCheck: healthCheck(app, i),
 		Check:       check(app, i),
@@ -74,11 +75,11 @@ func command(app *marathon.App, i *instance.Instance) *mesos.CommandInfo {
 }
 
 // container always is Mesos's own: an app written for the Docker engine gets the same image.
-func container(app *marathon.App) *mesos.ContainerInfo {
+func container(app *marathon.App, i *instance.Instance, bridge string) *mesos.ContainerInfo {
 	if app.Container == nil {
 		return nil
 	}
-	c := &mesos.ContainerInfo{Type: mesos.ContainerInfo_MESOS.Enum()}
+	c := &mesos.ContainerInfo{Type: mesos.ContainerInfo_MESOS.Enum(), NetworkInfos: networkInfos(app, i, bridge)}
 	if image := app.Image(); image != "" {
 		c.Mesos = &mesos.ContainerInfo_MesosInfo{Image: &mesos.Image{Type: mesos.Image_DOCKER.Enum(),
 			Docker: &mesos.Image_Docker{Name: proto.String(image)},
@@ -106,25 +107,6 @@ func labels(from map[string]string) *mesos.Labels {
 	return l
 }
 
-func discovery(app *marathon.App, i *instance.Instance) *mesos.DiscoveryInfo {
-	d := &mesos.DiscoveryInfo{Visibility: mesos.DiscoveryInfo_FRAMEWORK.Enum(), Name: proto.String(Name(app.ID)), Ports: &mesos.Ports{}}
-	for n, definition := range app.PortDefinitions {
-		for _, protocol := range strings.Split(definition.Protocol, ",") {
-			port := &mesos.Port{Number: proto.Uint32(uint32(i.Ports[n])), Protocol: proto.String(protocol)}
-			if definition.Name != "" {
-				port.Name = proto.String(definition.Name)
-			}
-			all := map[string]string{"network-scope": "host"}
-			for key, value := range definition.Labels {
-				all[key] = value
-			}
-			port.Labels = labels(all)
-			d.Ports.Ports = append(d.Ports.Ports, port)
-		}
-	}
-	return d
-}
-
 var notName = regexp.MustCompile(`[^A-Z0-9_]`)
 
 func sanitise(name string) string { return notName.ReplaceAllString(strings.ToUpper(name), "_") }
@@ -141,7 +123,7 @@ func environment(app *marathon.App, i *instance.Instance) *mesos.Environment {
 		env["MARATHON_APP_DOCKER_IMAGE"] = image
 	}
 	addLabels(env, app.Labels)
-	addPorts(env, app, i.Ports)
+	addPorts(env, app, i)
 	for name, value := range app.Env {
 		env[name] = value.Value
 	}
@@ -166,28 +148,6 @@ func addLabels(env, labels map[string]string) {
 		env["MARATHON_APP_LABEL_"+name] = labels[key]
 	}
 	env["MARATHON_APP_LABELS"] = strings.Join(names, " ")
-}
-
-func addPorts(env map[string]string, app *marathon.App, ports []int) {
-	var all []string
-	for n, port := range ports {
-		text := strconv.Itoa(port)
-		all = append(all, text)
-		env["PORT"+strconv.Itoa(n)] = text
-		if n >= len(app.PortDefinitions) {
-			continue
-		}
-		definition := app.PortDefinitions[n]
-		if definition.Port != 0 {
-			env["PORT_"+strconv.Itoa(definition.Port)] = text
-		}
-		if definition.Name != "" {
-			env["PORT_"+sanitise(definition.Name)] = text
-		}
-	}
-	if len(all) > 0 {
-		env["PORT"], env["PORTS"] = all[0], strings.Join(all, ",")
-	}
 }
 
 func number(value float64) string {

@@ -105,10 +105,11 @@ type PortDefinition struct {
 
 // Container describes image and volumes.
 type Container struct {
-	Type         string          `json:"type"`
-	Docker       *Docker         `json:"docker,omitempty"`
-	Volumes      []Volume        `json:"volumes"`
-	PortMappings []PortMapping   `json:"portMappings,omitempty"`
+	Type    string   `json:"type"`
+	Docker  *Docker  `json:"docker,omitempty"`
+	Volumes []Volume `json:"volumes"`
+	// PortMappings that are absent get a default; an empty list means none.
+	PortMappings []PortMapping   `json:"portMappings,omitzero"`
 	LinuxInfo    json.RawMessage `json:"linuxInfo,omitempty"`
 }
 

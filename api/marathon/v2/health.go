@@ -166,10 +166,7 @@ func (a *App) validateCheckPort(d details, path string, port, index *int) {
 
 // portCount is how many ports an index can address.
 func (a *App) portCount() int {
-	if a.Container != nil && len(a.Container.PortMappings) > 0 {
-		return len(a.Container.PortMappings)
-	}
-	return len(a.PortDefinitions)
+	return len(a.ServicePorts())
 }
 
 func notNegative(d details, path string, values map[string]float64) {

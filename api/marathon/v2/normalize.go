@@ -112,20 +112,36 @@ func (a *App) normalizeContainer() {
 	}
 	switch c.Docker.Network {
 	case "HOST":
-		a.Networks = []Network{{Mode: "host"}}
+		a.Networks = []Network{{Mode: HostNetwork}}
 	case "BRIDGE":
-		a.Networks = []Network{{Mode: "container/bridge"}}
+		a.Networks = []Network{{Mode: BridgeNetwork}}
 	case "USER":
-		a.Networks = []Network{{Mode: "container"}}
+		a.Networks = []Network{{Mode: ContainerNetwork, Name: a.legacyNetwork()}}
+		a.IPAddress = nil
 	}
 	c.Docker.Network = ""
 }
 
-func (a *App) normalizePorts() {
-	if len(a.Networks) == 0 {
-		a.Networks = []Network{{Mode: "host"}}
+// legacyNetwork is the name in an ipAddress that says nothing else.
+func (a *App) legacyNetwork() string {
+	var old struct{ NetworkName string }
+	decoder := json.NewDecoder(bytes.NewReader(a.IPAddress))
+	decoder.DisallowUnknownFields()
+	if !present(a.IPAddress) || decoder.Decode(&old) != nil {
+		return ""
 	}
-	if a.Networks[0].Mode != "host" {
+	return old.NetworkName
+}
+
+func (a *App) normalizePorts() {
+	if name := a.legacyNetwork(); len(a.Networks) == 0 && name != "" {
+		a.Networks, a.IPAddress = []Network{{Mode: ContainerNetwork, Name: name}}, nil
+	}
+	if len(a.Networks) == 0 {
+		a.Networks = []Network{{Mode: HostNetwork}}
+	}
+	if !a.OnHost() {
+		a.normalizeMappings()
 		return
 	}
 	if a.PortDefinitions == nil {

@@ -26,7 +26,7 @@ func (a *App) Validate() *Error {
 	a.validateID(d)
 	a.validateNumbers(d)
 	a.validateCommand(d)
-	a.validateNetwork(d)
+	a.validateNetworks(d)
 	for i, c := range a.Constraints {
 		if text := constraintError(c); text != "" {
 			d.add(fmt.Sprintf("/constraints(%d)", i), "%s", text)
@@ -108,14 +108,7 @@ func (a *App) validateCommand(d details) {
 	}
 }
 
-func (a *App) validateNetwork(d details) {
-	if len(a.Networks) != 1 || a.Networks[0].Mode != "host" {
-		d.add("/networks", "only one network with mode 'host' is supported by this version")
-		return
-	}
-	if a.Networks[0].Name != "" {
-		d.add("/networks(0)/name", "must be empty")
-	}
+func (a *App) validateDefinitions(d details) {
 	names, ports := map[string]bool{}, map[int]bool{}
 	for i, p := range a.PortDefinitions {
 		path := fmt.Sprintf("/portDefinitions(%d)", i)
@@ -144,9 +137,6 @@ func (a *App) validateContainer(d details) {
 	}
 	if c.Docker == nil && c.Type == "DOCKER" || c.Docker != nil && c.Docker.Image == "" {
 		d.add("/container/docker/image", "must not be empty")
-	}
-	if len(c.PortMappings) > 0 {
-		d.add("/container/portMappings", "need a bridge or container network, which this version does not support")
 	}
 	for i, v := range c.Volumes {
 		path := fmt.Sprintf("/container/volumes(%d)", i)

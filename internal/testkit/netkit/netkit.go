@@ -7,8 +7,10 @@
 package netkit
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"runtime"
@@ -34,14 +36,7 @@ func Main(m *testing.M) int {
 		}
 		return m.Run()
 	}
-	again := exec.Command("/proc/self/exe", os.Args[1:]...)
-	again.Args[0] = os.Args[0]
-	again.Env = append(os.Environ(), private+"=1")
-	again.Stdin, again.Stdout, again.Stderr = os.Stdin, os.Stdout, os.Stderr
-	again.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
-	runtime.LockOSThread() // Pdeathsig is about the thread
-	defer runtime.UnlockOSThread()
-	err := again.Run()
+	err := again(os.Stdout, os.Args[1:]...)
 	var exit *exec.ExitError
 	switch {
 	case errors.As(err, &exit):
@@ -51,6 +46,39 @@ func Main(m *testing.M) int {
 		return 1
 	}
 	return 0
+}
+
+// again runs this program in a network and mounts of its own.
+func again(out io.Writer, args ...string) error {
+	command := exec.Command("/proc/self/exe", args...)
+	command.Args[0] = os.Args[0]
+	command.Env = append(os.Environ(), private+"=1")
+	command.Stdin, command.Stdout, command.Stderr = os.Stdin, out, os.Stderr
+	command.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	runtime.LockOSThread() // Pdeathsig is about the thread
+	defer runtime.UnlockOSThread()
+	return command.Run()
+}
+
+// Alone runs one test of a package in a process with network and mounts of its own, for
+// packages whose other tests need the machine's. It is true in that process, where the
+// test goes on.
+func Alone(t *testing.T) bool {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("SKIP: needs root, for a network namespace of its own")
+	}
+	if os.Getenv(private) != "" {
+		if err := enter(); err != nil {
+			t.Fatal(err)
+		}
+		return true
+	}
+	var out bytes.Buffer
+	if err := again(&out, "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=5m"); err != nil {
+		t.Errorf("in a network of its own: %v\n%s", err, out.String())
+	}
+	return false
 }
 
 // enter makes mounts private and brings loopback up.
