@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -73,39 +74,48 @@ func page(t *testing.T, url, want string) {
 	})
 }
 
-// address is what the agent's API says of its only container, where statistics are too.
+// address is that of the agent's only container, once something has passed through its
+// interface.
 func (d *dev) address(t *testing.T) (ip string) {
 	t.Helper()
-	agent := "http://127.0.0.1:" + d.ports[len(d.ports)-1]
+	port, _ := strconv.Atoi(d.ports[len(d.ports)-1])
 	eventually(t, "the container's address is known", 20*time.Second, func() error {
-		body, err := get(agent + "/containers")
+		containers, err := containersOf(port)
 		if err != nil {
 			return err
 		}
-		var containers []struct {
-			Status struct {
-				NetworkInfos []struct {
-					Name        string
-					IPAddresses []struct {
-						IPAddress string `json:"ip_address"`
-					} `json:"ip_addresses"`
-				} `json:"network_infos"`
-			}
-			Statistics map[string]any
-		}
-		if err := json.Unmarshal([]byte(body), &containers); err != nil {
-			return err
-		}
 		if len(containers) != 1 || len(containers[0].Status.NetworkInfos) != 1 {
-			return errors.New(body)
+			return fmt.Errorf("%+v", containers)
 		}
 		if n, _ := containers[0].Statistics["net_rx_packets"].(float64); n == 0 {
-			return errors.New("no packets in " + body)
+			return fmt.Errorf("no packets in %+v", containers)
 		}
 		ip = containers[0].Status.NetworkInfos[0].IPAddresses[0].IPAddress
 		return nil
 	})
 	return ip
+}
+
+// containerEntry is what /containers says of one.
+type containerEntry struct {
+	Status struct {
+		ExecutorPID  int `json:"executor_pid"`
+		NetworkInfos []struct {
+			Name        string
+			IPAddresses []struct {
+				IPAddress string `json:"ip_address"`
+			} `json:"ip_addresses"`
+		} `json:"network_infos"`
+	}
+	Statistics map[string]any
+}
+
+func containersOf(agentPort int) (found []containerEntry, err error) {
+	body, err := get(fmt.Sprintf("http://127.0.0.1:%d/containers", agentPort))
+	if err == nil {
+		err = json.Unmarshal([]byte(body), &found)
+	}
+	return found, err
 }
 
 func bridgeGone(t *testing.T) {
@@ -119,3 +129,61 @@ func bridgeGone(t *testing.T) {
 	})
 }
 
+// TestMappedPortOutlivesAgentAndLauncher kills what made the network, twice: the task is
+// reached all the time, and its end, seen or not, leaves nothing.
+func TestMappedPortOutlivesAgentAndLauncher(t *testing.T) {
+	if !netkit.Alone(t) {
+		return
+	}
+	c := startCluster(t)
+	serve := func(name, port string) *process {
+		p := start(t, "agora run "+name, "--master", c.addr(), "run", "--name", name, "-p", port+":80", "builtin/demo")
+		page(t, "http://127.0.0.1:"+port+"/", "It runs on Agora")
+		return p
+	}
+	kept := serve("kept", "31001")
+	killBoth(t, c)
+	page(t, "http://127.0.0.1:31001/", "It runs on Agora")
+	c.startAgent()
+	page(t, "http://127.0.0.1:31001/", "It runs on Agora")
+	other := serve("other", "31002")
+	kept.stop(syscall.SIGINT)
+	eventually(t, "the port is closed", 20*time.Second, func() error {
+		if _, err := get("http://127.0.0.1:31001/"); err == nil {
+			return errors.New("it answers")
+		}
+		return nil
+	})
+	page(t, "http://127.0.0.1:31002/", "It runs on Agora")
+	// This one ends while nobody looks.
+	var pid int
+	eventually(t, "one container is left", 20*time.Second, func() error {
+		found, err := containersOf(c.agentPort)
+		if err == nil && len(found) != 1 {
+			err = fmt.Errorf("%d containers", len(found))
+		}
+		if err == nil {
+			pid = found[0].Status.ExecutorPID
+		}
+		return err
+	})
+	killBoth(t, c)
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	c.startAgent()
+	bridgeGone(t)
+	<-other.done
+}
+
+func killBoth(t *testing.T, c *cluster) {
+	t.Helper()
+	launcher, err := pidOf("launcher", c.agentDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.agent.stop(syscall.SIGKILL)
+	if err := syscall.Kill(launcher, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -90,7 +90,11 @@ func (f *firewall) replace(leases []*lease) error {
 			return fmt.Errorf("make rules: %w", err)
 		}
 	}
-	if err := c.Flush(); err != nil {
+	err = c.Flush()
+	if errors.Is(err, unix.ENOENT) {
+		return errors.New("make rules: the kernel lacks a part of nftables; modules nft_chain_nat, nft_nat, nft_masq, nft_ct, nft_fib_ipv4 and nft_meta_bridge are needed")
+	}
+	if err != nil {
 		return fmt.Errorf("make rules (nftables): %w", err)
 	}
 	return nil
