@@ -27,17 +27,26 @@ import (
 	"agora.dev/agora/agent/core"
 	"agora.dev/agora/agent/httpapi"
 	"agora.dev/agora/internal/loop"
+	"agora.dev/agora/internal/verbosity"
 	"agora.dev/agora/internal/vfs"
 )
 
 // Deps are what an agent is given.
 type Deps struct {
 	Containerizer containerizer.Containerizer
+	// Images may be nil: PRUNE_IMAGES is then refused.
+	Images Images
 	// Dialer reaches the leading master; nil: --master.
 	Dialer Dialer
 	// Listener serves the API; nil: --ip and --port.
 	Listener net.Listener
 	Log      *slog.Logger // nil: none
+}
+
+// Images is the store that containers' images are in.
+type Images interface {
+	// Prune removes the images that no container uses, but those excluded by reference.
+	Prune(ctx context.Context, excluded []string) error
 }
 
 // Agent is one agent. Make one with New.
@@ -58,6 +67,9 @@ type Agent struct {
 	exit      chan error
 	exitOnce  sync.Once
 	recovered *core.State
+	level     *verbosity.Level
+
+	standalone []containerizer.ID // found by Run
 }
 
 // Sizes of the loop: how many events may wait, how many are handled at once.
@@ -75,7 +87,10 @@ func New(config Config, deps Deps) (*Agent, error) {
 	if deps.Log == nil {
 		deps.Log = slog.New(slog.DiscardHandler)
 	}
+	level := verbosity.New()
+	deps.Log = slog.New(level.Handler(deps.Log.Handler()))
 	a := &Agent{
+		level:  level,
 		config: config, deps: deps, paths: checkpoint.Paths{Work: config.WorkDir}, broker: httpapi.NewBroker(),
 		loop: loop.New[posted](queueSize, batchSize), started: time.Now(), exit: make(chan error, 1),
 	}
@@ -180,16 +195,22 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer a.Close()
 	runCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	found, err := a.deps.Containerizer.Recover(ctx, a.recovered.Known())
+	standalone, err := a.findStandalone()
+	if err != nil {
+		return err
+	}
+	found, err := a.deps.Containerizer.Recover(ctx, append(a.recovered.Known(), standalone...))
 	if err != nil {
 		return fmt.Errorf("recover containers: %w", err)
 	}
+	found = a.keepStandalone(found, standalone)
 	post := func(e core.Event) { a.loop.Post(runCtx, posted{event: e}) }
 	maker := &sandboxMaker{paths: a.paths, agent: func() string { return *a.agentID.Load() }}
 	works := newContainers(runCtx, a.deps.Containerizer, a.deps.Log)
 	works.prepare, works.post = maker.prepare, post
 	garbage := &collector{delay: a.config.GCDelay, log: a.deps.Log, atOnce: make(chan struct{}, 1)}
 	garbage.find(a.config.WorkDir, a.sandboxes())
+	a.forgetStandalone(standalone, garbage)
 	uplink := &linker{dialer: a.deps.Dialer, post: post, ctx: runCtx}
 	m := &machine{
 		core: a.core, write: a.write, link: uplink, executors: a.broker, containers: works,
@@ -277,6 +298,7 @@ func (a *Agent) server() *http.Server {
 		Backend: a, Broker: a.broker, Containers: a.deps.Containerizer, Tokens: a.tokens, Version: a.config.Version,
 		Endpoint: a.Address(), Flags: a.config.shown(), LogFile: a.config.LogFile, Started: a.started,
 		SessionDir: filepath.Join(a.paths.Runtime(), "sessions"), Log: a.deps.Log,
+		Images: a.deps.Images, Level: a.level, StandaloneDir: a.paths.Standalone(), Standalone: a.standalone, Account: account,
 		Basic: a.config.basic, Heartbeat: a.config.HTTPHeartbeatInterval,
 	})
 	return &http.Server{

@@ -148,10 +148,15 @@ type started struct {
 
 func start(t *testing.T, work string, machine *fakecontainers.Machine, m *master, port int) *started {
 	t.Helper()
+	return startIn(t, work, port, Deps{Containerizer: machine, Dialer: m})
+}
+
+func startIn(t *testing.T, work string, port int, deps Deps) *started {
+	t.Helper()
 	config := Default()
 	config.WorkDir, config.Hostname, config.SwitchUser, config.Port = work, "host", false, port
 	config.Resources, config.Attributes = "cpus:4;mem:1024;disk:1000", "rack:r1"
-	a, err := New(config, Deps{Containerizer: machine, Dialer: m})
+	a, err := New(config, deps)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -61,22 +61,31 @@ func replaceLink(target, path string) error {
 
 // chown gives a sandbox to a user of the host, by name or number.
 func chown(dir, name string) error {
-	if name == "" || os.Geteuid() != 0 {
-		return nil
+	uid, gid, err := account(name)
+	if err != nil || uid < 0 {
+		return err
 	}
-	account, err := user.Lookup(name)
-	if err != nil {
-		if uid, numeric := strconv.Atoi(name); numeric == nil {
-			return os.Chown(dir, uid, uid)
-		}
-		return fmt.Errorf("user %q does not exist on this machine", name)
-	}
-	uid, _ := strconv.Atoi(account.Uid)
-	gid, _ := strconv.Atoi(account.Gid)
 	if err := os.Chown(dir, uid, gid); err != nil {
 		return fmt.Errorf("make sandbox: %w", err)
 	}
 	return nil
+}
+
+// account finds a user of the host; -1 for none, or when we may not give files away.
+func account(name string) (uid, gid int, err error) {
+	if name == "" || os.Geteuid() != 0 {
+		return -1, -1, nil
+	}
+	found, err := user.Lookup(name)
+	if err != nil {
+		if uid, numeric := strconv.Atoi(name); numeric == nil {
+			return uid, uid, nil
+		}
+		return -1, -1, fmt.Errorf("user %q does not exist on this machine", name)
+	}
+	uid, _ = strconv.Atoi(found.Uid)
+	gid, _ = strconv.Atoi(found.Gid)
+	return uid, gid, nil
 }
 
 // collector removes sandboxes that were forgotten longer ago than --gc_delay.

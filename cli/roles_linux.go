@@ -102,7 +102,7 @@ func runAgent(ctx context.Context, config agent.Config, log *slog.Logger) error 
 	if err != nil {
 		return err
 	}
-	ag, err := agent.New(config, agent.Deps{Containerizer: stack.Containerizer, Log: log})
+	ag, err := agent.New(config, agent.Deps{Containerizer: stack.Containerizer, Images: stack.Images, Log: log})
 	if err != nil {
 		if left := stack.Abandon(); left != nil {
 			log.Warn("launcher not ended", "error", left)

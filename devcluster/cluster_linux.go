@@ -178,7 +178,7 @@ func (c *Cluster) startAgent(ctx context.Context, i int) error {
 	if err != nil {
 		return err
 	}
-	a, err := agent.New(config, agent.Deps{Containerizer: stack.Containerizer, Log: log})
+	a, err := agent.New(config, agent.Deps{Containerizer: stack.Containerizer, Images: stack.Images, Log: log})
 	if err != nil {
 		return errors.Join(err, stack.Stop(), stack.Close())
 	}

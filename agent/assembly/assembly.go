@@ -31,10 +31,12 @@ import (
 // Stack is a containerizer with what it stands on.
 type Stack struct {
 	Containerizer containerizer.Containerizer
-	launcher      *held
-	networks      *networks
-	cgroups       string
-	missing       []string
+	// Images removes images that nothing uses.
+	Images   agent.Images
+	launcher *held
+	networks *networks
+	cgroups  string
+	missing  []string
 }
 
 // New makes the containerizer that an agent's options ask for.
@@ -65,7 +67,7 @@ func New(ctx context.Context, config agent.Config, log *slog.Logger) (*Stack, er
 	if err != nil {
 		return nil, errors.Join(err, held.stop(ctx), held.close(), networks.close())
 	}
-	return &Stack{Containerizer: c, launcher: held, networks: networks, cgroups: group, missing: missing()}, nil
+	return &Stack{Containerizer: c, Images: pruner{images, c}, launcher: held, networks: networks, cgroups: group, missing: missing()}, nil
 }
 
 // Close lets go of the launcher. Containers run on.
@@ -128,6 +130,20 @@ func runtimeDir(config agent.Config) string {
 func name(workDir string) string {
 	sum := sha256.Sum256([]byte(workDir))
 	return hex.EncodeToString(sum[:4])
+}
+
+// pruner keeps the images of containers from being removed.
+type pruner struct {
+	store      *images.Store
+	containers *linux.Containerizer
+}
+
+// Prune removes the images that are neither excluded nor in use.
+func (p pruner) Prune(ctx context.Context, excluded []string) error {
+	return p.containers.Prune(func(used []string) error {
+		_, err := p.store.Prune(ctx, append(used, excluded...))
+		return err
+	})
 }
 
 // provisioner reads an image of the API for the store.

@@ -72,6 +72,10 @@ func (p Paths) Runtime() string { return filepath.Join(p.Work, "runtime") }
 // Images is the image store.
 func (p Paths) Images() string { return filepath.Join(p.Work, "store") }
 
+// Standalone holds the sandboxes of containers that an operator launched; the presence of
+// one is what a restarted agent knows of it.
+func (p Paths) Standalone() string { return filepath.Join(p.Work, "containers") }
+
 // Lock is held by the agent that owns the work directory.
 func (p Paths) Lock() string { return filepath.Join(p.Work, "lock") }
 

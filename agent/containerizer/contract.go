@@ -9,6 +9,7 @@ package containerizer
 
 import (
 	"context"
+	"errors"
 	"io"
 	"strings"
 	"syscall"
@@ -154,7 +155,7 @@ type Containerizer interface {
 	// error, leaves nothing behind. The error's text is fit for a user.
 	Launch(ctx context.Context, spec Spec) (pid int, err error)
 	// Wait blocks until the container has ended. It may be called late and more
-	// than once, until Remove.
+	// than once, until Remove. Of an end and the end of ctx it tells the former.
 	Wait(ctx context.Context, id ID) (Termination, error)
 	// Signal sends to the container's command (its whole process tree when the
 	// container has no pid namespace of its own).
@@ -169,6 +170,9 @@ type Containerizer interface {
 	Usage(ctx context.Context, id ID) (*mesos.ResourceStatistics, error)
 	Exec(ctx context.Context, exec Exec) (Session, error)
 }
+
+// ErrRunning refuses the removal of a container that has not ended.
+var ErrRunning = errors.New("it has not ended")
 
 // LaunchTimeout bounds one Launch without the pull of its image.
 const LaunchTimeout = time.Minute

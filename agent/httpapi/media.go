@@ -31,7 +31,9 @@ func answer(w http.ResponseWriter, err error) {
 	if !errors.As(err, &r) {
 		r = &refusal{http.StatusInternalServerError, err.Error()}
 	}
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if r.text != "" {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	}
 	w.WriteHeader(r.code)
 	io.WriteString(w, r.text)
 }

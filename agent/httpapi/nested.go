@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -15,11 +14,12 @@ import (
 	agentapi "agora.dev/agora/api/mesos/v1/agent"
 )
 
-// nested are the containers that were made by LAUNCH_CONTAINER below a container of an
-// executor. They end with that, and with the agent.
+// nested are the containers that were made by LAUNCH_CONTAINER, with their sandboxes. Those
+// below a container of an executor end with that, and with the agent; standalone ones stay
+// until somebody removes them.
 type nested struct {
 	mu   sync.Mutex
-	made map[containerizer.ID]bool
+	made map[containerizer.ID]string
 }
 
 // maxContainerID is the longest value of a container's ID.
@@ -53,8 +53,10 @@ func (s *Server) nestedCall(ctx context.Context, call *agentapi.Call) (out *agen
 	case agentapi.Call_LAUNCH_CONTAINER:
 		c := call.GetLaunchContainer()
 		if err = validContainerID("launch_container.container_id", c.GetContainerId(), false); err == nil {
+			linux := c.GetContainer().GetLinuxInfo()
 			err = s.launchNested(ctx, c.GetContainerId(), containerizer.Spec{
-				Command: c.GetCommand(), Container: c.GetContainer(), Resources: c.GetResources(),
+				Command: c.GetCommand(), Container: c.GetContainer(), Resources: c.GetResources(), Limits: scalars(c.GetLimits()),
+				ShareCgroups: c.GetContainerId().GetParent() != nil && (linux == nil || linux.GetShareCgroups()),
 			})
 		}
 	case agentapi.Call_LAUNCH_NESTED_CONTAINER:
@@ -91,15 +93,23 @@ func (s *Server) nestedCall(ctx context.Context, call *agentapi.Call) (out *agen
 func (s *Server) isMade(id containerizer.ID) bool {
 	s.nested.mu.Lock()
 	defer s.nested.mu.Unlock()
-	return s.nested.made[id]
+	_, made := s.nested.made[id]
+	return made
+}
+
+func scalars(limits map[string]*mesos.Value_Scalar) map[string]float64 {
+	if len(limits) == 0 {
+		return nil
+	}
+	out := map[string]float64{}
+	for name, value := range limits {
+		out[name] = value.GetValue()
+	}
+	return out
 }
 
 func (s *Server) launchNested(ctx context.Context, proto *mesos.ContainerID, spec containerizer.Spec) error {
 	spec.ID = containerizer.IDOf(proto)
-	parent, isNested := spec.ID.Parent()
-	if !isNested {
-		return refuse(http.StatusNotImplemented, "Standalone containers are not supported by this agent")
-	}
 	if s.isMade(spec.ID) {
 		return &refusal{http.StatusAccepted, ""}
 	}
@@ -107,28 +117,32 @@ func (s *Server) launchNested(ctx context.Context, proto *mesos.ContainerID, spe
 	if err != nil {
 		return refuse(http.StatusServiceUnavailable, "%s", err)
 	}
-	executor, ok := findContainer(snapshot, parent.Root())
-	if _, live := findContainer(snapshot, parent); !ok || !live && !s.isMade(parent) {
-		return refuse(http.StatusBadRequest, "Parent container %s does not exist", parent)
-	}
-	spec.Sandbox = filepath.Join(executor.Sandbox, "containers", filepath.Base(proto.GetValue()))
-	if err := os.MkdirAll(spec.Sandbox, 0o755); err != nil {
+	if spec.Sandbox, err = s.placeSandbox(snapshot, spec.ID); err != nil {
 		return err
 	}
+	if spec.Command == nil {
+		return refuse(http.StatusBadRequest, "Failed to validate agent::Call: the container has no command")
+	}
 	spec.User = spec.Command.GetUser()
+	if err := s.makeSandbox(spec); err != nil {
+		s.dropSandbox(spec.ID, spec.Sandbox)
+		return refuse(http.StatusBadRequest, "%s", err)
+	}
 	spec.Env = map[string]string{"MESOS_SANDBOX": spec.Sandbox}
 	// The container must not end with the request that made it.
 	if _, err := s.Containers.Launch(context.WithoutCancel(ctx), spec); err != nil {
+		s.dropSandbox(spec.ID, spec.Sandbox)
 		return refuse(http.StatusBadRequest, "%s", err)
 	}
 	s.nested.mu.Lock()
 	defer s.nested.mu.Unlock()
 	for id := range s.nested.made { // what ended with its root is of no more use
-		if _, live := findContainer(snapshot, id.Root()); !live {
+		_, standalone := s.nested.made[id.Root()]
+		if _, live := findContainer(snapshot, id.Root()); !live && !standalone {
 			delete(s.nested.made, id)
 		}
 	}
-	s.nested.made[spec.ID] = true
+	s.nested.made[spec.ID] = spec.Sandbox
 	return nil
 }
 
@@ -216,17 +230,28 @@ func (s *Server) killNested(ctx context.Context, proto *mesos.ContainerID, signa
 	return s.Containers.Destroy(ctx, id)
 }
 
-// removeNested forgets an ended container and its sandbox.
+// removeNested forgets an ended container and its sandbox. A container without a parent
+// that is unknown killed Mesos's agent (golden/crashes); here it cannot be found.
 func (s *Server) removeNested(ctx context.Context, proto *mesos.ContainerID) error {
 	id := containerizer.IDOf(proto)
 	if !s.isMade(id) {
+		if proto.GetParent() == nil {
+			return refuse(http.StatusNotFound, "Container %s cannot be found", id)
+		}
 		return refuse(http.StatusInternalServerError, "Unknown root container")
 	}
-	if err := s.Containers.Remove(ctx, id); err != nil {
+	if err := s.Containers.Remove(ctx, id); errors.Is(err, containerizer.ErrRunning) {
+		return refuse(http.StatusInternalServerError, "Nested container has not terminated yet")
+	} else if err != nil {
 		return refuse(http.StatusInternalServerError, "%s", err)
 	}
 	s.nested.mu.Lock()
-	delete(s.nested.made, id)
+	sandbox := s.nested.made[id]
+	for below := range s.nested.made {
+		if below == id || strings.HasPrefix(string(below), string(id)+".") {
+			delete(s.nested.made, below)
+		}
+	}
 	s.nested.mu.Unlock()
-	return nil
+	return os.RemoveAll(sandbox)
 }

@@ -136,6 +136,14 @@ func (s *Server) operate(ctx context.Context, call *agentapi.Call) (*agentapi.Re
 		return out, nil
 	case agentapi.Call_GET_FLAGS:
 		return s.getFlags(), nil
+	case agentapi.Call_GET_LOGGING_LEVEL:
+		return s.getLoggingLevel(), nil
+	case agentapi.Call_SET_LOGGING_LEVEL:
+		c := call.GetSetLoggingLevel()
+		s.setLoggingLevel(c.GetLevel(), time.Duration(c.GetDuration().GetNanoseconds()))
+		return nil, nil
+	case agentapi.Call_PRUNE_IMAGES:
+		return nil, s.pruneImages(ctx, call.GetPruneImages().GetExcludedImages())
 	case agentapi.Call_LIST_FILES:
 		list, err := s.tree.Browse(call.GetListFiles().GetPath())
 		if err != nil {
@@ -205,9 +213,9 @@ func (s *Server) show(ctx context.Context, snapshot *core.Snapshot, call *agenta
 		return out, nil
 	case agentapi.Call_GET_CONTAINERS:
 		out := response(agentapi.Response_GET_CONTAINERS)
-		out.GetContainers = &agentapi.Response_GetContainers{
-			Containers: s.containers(ctx, snapshot, call.GetGetContainers().GetShowNested(), true),
-		}
+		c := call.GetGetContainers()
+		out.GetContainers = &agentapi.Response_GetContainers{Containers: append(
+			s.containers(ctx, snapshot, c.GetShowNested(), true), s.madeContainers(ctx, c.GetShowNested(), c.GetShowStandalone())...)}
 		return out, nil
 	case agentapi.Call_GET_OPERATIONS:
 		out := response(agentapi.Response_GET_OPERATIONS)

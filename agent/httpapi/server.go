@@ -11,6 +11,7 @@ import (
 	"agora.dev/agora/agent/containerizer"
 	"agora.dev/agora/agent/core"
 	"agora.dev/agora/agent/files"
+	"agora.dev/agora/internal/verbosity"
 )
 
 // Backend is the agent behind the API.
@@ -19,6 +20,11 @@ type Backend interface {
 	Post(ctx context.Context, event core.Event) error
 	// Snapshot shows the present.
 	Snapshot(ctx context.Context) (*core.Snapshot, error)
+}
+
+// Images is the store of images.
+type Images interface {
+	Prune(ctx context.Context, excluded []string) error
 }
 
 // Config is what a Server is made of.
@@ -32,6 +38,15 @@ type Config struct {
 	Flags      map[string]string
 	// LogFile is attached as /slave/log; empty for none.
 	LogFile string
+	// Images may be nil.
+	Images Images
+	Level  *verbosity.Level
+	// StandaloneDir holds the sandboxes of standalone containers; Standalone are those
+	// that were there before this agent.
+	StandaloneDir string
+	Standalone    []containerizer.ID
+	// Account finds a user of the host; -1 when sandboxes stay the agent's.
+	Account func(user string) (uid, gid int, err error)
 	// SessionDir holds the sandboxes of sessions.
 	SessionDir string
 	// MasterHost is shown in /state.
@@ -59,7 +74,10 @@ func New(config Config) *Server {
 		config.Heartbeat = 30 * time.Second
 	}
 	s := &Server{Config: config, sessions: sessions{open: map[containerizer.ID]*session{}, past: map[containerizer.ID]*session{}},
-		nested: nested{made: map[containerizer.ID]bool{}}}
+		nested: nested{made: map[containerizer.ID]string{}}}
+	for _, id := range config.Standalone {
+		s.nested.made[id] = s.standaloneSandbox(id)
+	}
 	s.tree = s.attached
 	get := s.operator("mesos-agent-readonly")
 	s.routes = map[string]http.HandlerFunc{
@@ -73,6 +91,8 @@ func New(config Config) *Server {
 		"/monitor/statistics":    get(s.legacyStatistics),
 		"/metrics/snapshot":      s.metricsSnapshot,
 		"/containerizer/debug":   get(func(w http.ResponseWriter, r *http.Request) { writeJSON(w, r, map[string]any{"pending": []any{}}) }),
+		"/logging/toggle":        s.operator("mesos-agent-readwrite")(s.loggingToggle),
+		"/help":                  s.help,
 		"/files/browse":          get(s.filesBrowse),
 		"/files/read":            get(s.filesRead),
 		"/files/download":        get(s.filesDownload),

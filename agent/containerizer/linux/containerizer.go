@@ -48,6 +48,10 @@ type Containerizer struct {
 	log       *slog.Logger
 	hierarchy cgroups.Hierarchy
 
+	// pruning is held for writing by Prune, and for reading from the provision of an
+	// image to the note that its layers are in use.
+	pruning sync.RWMutex
+
 	mu    sync.Mutex
 	lives *containerizer.Lives
 	boxes map[containerizer.ID]*box
@@ -159,7 +163,7 @@ func (c *Containerizer) launch(ctx context.Context, b *box, spec containerizer.S
 		if c.config.Images == nil {
 			return 0, fmt.Errorf("container %s: this agent provides no images", spec.ID)
 		}
-		provided, err := c.config.Images.Provision(ctx, image)
+		provided, err := c.provision(ctx, b, image)
 		if err != nil {
 			return 0, fmt.Errorf("provision image of container %s: %w", spec.ID, err)
 		}

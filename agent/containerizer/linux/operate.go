@@ -24,6 +24,7 @@ type state struct {
 	CPUs, MemMB float64 // requested
 	LimitCPUs   float64 // 0 for none
 	Debug       bool
+	Layers      []string `json:",omitempty"` // of its image
 }
 
 func (s state) save(dir string) error {
@@ -152,6 +153,11 @@ func (c *Containerizer) Wait(ctx context.Context, id containerizer.ID) (containe
 	case <-b.ended:
 		return b.result, nil
 	case <-ctx.Done():
+	}
+	select {
+	case <-b.ended:
+		return b.result, nil
+	default:
 		return containerizer.Termination{}, ctx.Err()
 	}
 }
@@ -202,7 +208,7 @@ func (c *Containerizer) Remove(ctx context.Context, id containerizer.ID) error {
 	select {
 	case <-b.ended:
 	default:
-		return fmt.Errorf("remove container %s: it has not ended", id)
+		return fmt.Errorf("remove container %s: %w", id, containerizer.ErrRunning)
 	}
 	c.mu.Lock()
 	children := c.lives.Children(id)

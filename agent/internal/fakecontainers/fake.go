@@ -170,8 +170,11 @@ func (m *Machine) Wait(ctx context.Context, id containerizer.ID) (containerizer.
 	case <-f.done:
 		return f.how, nil
 	case <-ctx.Done():
-		return containerizer.Termination{}, ctx.Err()
 	}
+	if !f.live() {
+		return f.how, nil
+	}
+	return containerizer.Termination{}, ctx.Err()
 }
 
 // Signal ends the container, unless its command ignores signals.
@@ -200,6 +203,9 @@ func (m *Machine) Destroy(_ context.Context, id containerizer.ID) error {
 func (m *Machine) Remove(_ context.Context, id containerizer.ID) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if f := m.containers[id]; f != nil && f.live() {
+		return fmt.Errorf("remove container %s: %w", id, containerizer.ErrRunning)
+	}
 	delete(m.containers, id)
 	m.change()
 	return nil
