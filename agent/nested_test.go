@@ -37,7 +37,7 @@ func TestNestedContainerIsLaunchedWaitedForAndRemoved(t *testing.T) {
 		{`{"type":"WAIT_CONTAINER","wait_container":` + id + `}}`, 404, "cannot be found"},
 		{`{"type":"LAUNCH_CONTAINER","launch_container":{"container_id":{"value":"a/b"}}}`, 400, "'a/b' contains invalid characters"},
 		{`{"type":"LAUNCH_CONTAINER","launch_container":{"container_id":{"value":"x","parent":{"value":"nope"}}}}`, 400, "Parent container nope does not exist"},
-		{`{"type":"LAUNCH_CONTAINER","launch_container":{"container_id":{"value":"x"}}}`, 501, "Standalone containers"},
+		{`{"type":"LAUNCH_CONTAINER","launch_container":{"container_id":{"value":"x"}}}`, 400, "the container has no command"},
 	} {
 		if code, text := a.call(t, "/api/v1", "", step.body); code != step.code || !strings.Contains(text, step.text) {
 			t.Errorf("%s: %d %s; want %d %s", step.body, code, text, step.code, step.text)

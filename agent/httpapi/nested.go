@@ -120,6 +120,9 @@ func (s *Server) launchNested(ctx context.Context, proto *mesos.ContainerID, spe
 	if spec.Sandbox, err = s.placeSandbox(snapshot, spec.ID); err != nil {
 		return err
 	}
+	if spec.Command == nil && spec.Container.GetMesos().GetImage() != nil {
+		spec.Command = &mesos.CommandInfo{Shell: new(bool)} // the image's own
+	}
 	if spec.Command == nil {
 		return refuse(http.StatusBadRequest, "Failed to validate agent::Call: the container has no command")
 	}
