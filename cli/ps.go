@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"time"
 
@@ -112,7 +113,7 @@ func joinRanges(text string, ranges *mesos.Value_Ranges) string {
 	return text
 }
 
-func trim(n float64) string { return strings.TrimSuffix(fmt.Sprintf("%.4g", n), ".0") }
+func trim(n float64) string { return strconv.FormatFloat(math.Round(n*1000)/1000, 'f', -1, 64) }
 
 // age is how long ago t was, in the one or two units that matter.
 func age(t *time.Time) string {

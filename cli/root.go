@@ -80,7 +80,7 @@ func (a *App) Root() *cobra.Command {
 	root.SetHelpCommandGroupID("cluster")
 	root.SetCompletionCommandGroupID("cluster")
 	a.add(root, "use", a.runCommand, a.psCommand, a.logsCommand, a.execCommand, a.killCommand, a.scaleCommand)
-	a.add(root, "cluster", a.nodeCommand, a.imageCommand, a.versionCommand)
+	a.add(root, "cluster", a.nodeCommand, a.imageCommand, a.simulateCommand, a.versionCommand)
 	a.addRoles(root)
 	return root
 }

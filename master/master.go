@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"agora.dev/agora/api/mesos/v1"
+	agentlinkclient "agora.dev/agora/client/agentlink"
 	"agora.dev/agora/election"
 	"agora.dev/agora/internal/metrics"
 	"agora.dev/agora/kv"
@@ -96,6 +97,9 @@ func New(cfg Config, deps Deps) (*Master, error) {
 
 // Addr is where the master listens, "host:port".
 func (m *Master) Addr() string { return m.listener.Addr().String() }
+
+// Dial opens an agent's link in memory, to this master whether it leads or not.
+func (m *Master) Dial() *agentlinkclient.Stream { return m.links.Pipe() }
 
 // Info is what the master says of itself.
 func (m *Master) Info() *mesos.MasterInfo { return m.info }

@@ -111,6 +111,9 @@ func (h *half[Out]) End() { h.out.Close() }
 // Stream is the agent's end of a link.
 type Stream struct{ half[*link.FromAgent] }
 
+// NewStream takes over a connection on which no upgrade is needed.
+func NewStream(conn net.Conn) *Stream { return &Stream{newHalf[*link.FromAgent](conn, nil)} }
+
 // Send queues a message; it fails when the link is gone or the master does not read.
 func (s *Stream) Send(m *link.FromAgent) error { return s.out.Put(m) }
 

@@ -43,9 +43,12 @@ var budgets = []budget{
 	{"floor", (*suite).floors},
 	{"P1", (*suite).tasks},
 	{"P2", (*suite).allocation},
+	{"P5", (*suite).queries},
 	{"P6", (*suite).burst},
 	{"P7", (*suite).latency},
 	{"P8", (*suite).density},
+	{"P9", (*suite).memory},
+	{"P10", (*suite).streams},
 	{"checks", (*suite).checks},
 }
 
@@ -56,6 +59,14 @@ type suite struct {
 }
 
 func main() {
+	raiseDescriptors()
+	if len(os.Args) == 2 && os.Args[1] == masterRole {
+		if err := runMeasuredMaster(os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	// The cluster under measurement starts this program again for its launcher and inits.
 	if len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-") && !slices.ContainsFunc(budgets, func(b budget) bool { return b.name == os.Args[1] }) {
 		os.Exit(cli.Main(context.Background(), cli.NewApp("bench"), os.Args[1:]))
