@@ -17,6 +17,8 @@ type checker struct {
 	running map[string]*agentNode
 	// ever is every agent on which a task's container was ever started.
 	ever map[string]int
+	// accepted are tasks that an agent wrote down.
+	accepted map[string]bool
 	// acked are tasks whose terminal state was acknowledged.
 	acked map[string]bool
 	// written are the updates of each task that its agent wrote down, in order; seen is
@@ -27,7 +29,7 @@ type checker struct {
 }
 
 func newChecker(w *world) *checker {
-	return &checker{w: w, running: map[string]*agentNode{}, ever: map[string]int{}, acked: map[string]bool{},
+	return &checker{w: w, running: map[string]*agentNode{}, ever: map[string]int{}, accepted: map[string]bool{}, acked: map[string]bool{},
 		written: map[string][]string{}, seen: map[string]int{}}
 }
 
@@ -66,11 +68,18 @@ func (c *checker) update(f *frameworkNode, t *simTask, status *mesos.TaskStatus)
 	}
 }
 
-// writes notes an update that is on an agent's disk.
+// writes notes an update that is on an agent's disk, and that a task is accepted once (invariant 2).
 func (c *checker) writes(write agentcore.Write) {
-	if u, ok := write.(agentcore.WriteUpdate); ok {
-		id := string(u.Task)
-		c.written[id] = append(c.written[id], string(u.Status.GetUuid()))
+	switch w := write.(type) {
+	case agentcore.WriteUpdate:
+		id := string(w.Task)
+		c.written[id] = append(c.written[id], string(w.Status.GetUuid()))
+	case agentcore.WriteTask:
+		id := w.Info.GetTaskId().GetValue()
+		if c.accepted[id] {
+			c.w.fail("invariant 2: task %s is accepted a second time", id)
+		}
+		c.accepted[id] = true
 	}
 }
 

@@ -20,7 +20,7 @@ func (w *world) scheduleFault() {
 func (w *world) fault() {
 	agent := w.agents[w.rng.IntN(len(w.agents))]
 	framework := w.frameworks[w.rng.IntN(len(w.frameworks))]
-	switch w.rng.IntN(14) {
+	switch w.rng.IntN(15) {
 	case 0:
 		w.crashAgent(agent)
 	case 1:
@@ -64,6 +64,8 @@ func (w *world) fault() {
 		if w.chance(0.1) {
 			w.operator.teardown(framework)
 		}
+	case 14:
+		w.operator.planner.maintain(agent.host)
 	}
 }
 

@@ -31,6 +31,7 @@ type frameworkNode struct {
 	removed   bool
 	hoards    bool // keeps every offer
 	before    *mesos.OfferID
+	asked     map[string]string // inverse offers without an answer, by agent
 }
 
 // simTask is a task as its framework knows it.
@@ -50,7 +51,7 @@ type simTask struct {
 
 func newFrameworkNode(w *world, i int) *frameworkNode {
 	f := &frameworkNode{w: w, host: host(fmt.Sprintf("fw%d", i)), mediaType: codec.Protobuf,
-		wanted: w.between(1, 8), tasks: map[string]*simTask{}, grouped: w.chance(0.3)}
+		wanted: w.between(1, 8), tasks: map[string]*simTask{}, asked: map[string]string{}, grouped: w.chance(0.3)}
 	if w.chance(0.3) {
 		f.mediaType = codec.JSON
 	}
@@ -221,11 +222,18 @@ func (f *frameworkNode) receive(data []byte) {
 	switch event.GetType() {
 	case scheduler.Event_SUBSCRIBED:
 		f.id = event.GetSubscribed().GetFrameworkId()
+		clear(f.asked)
 		f.reconcile()
 	case scheduler.Event_OFFERS:
 		for _, offer := range event.GetOffers().GetOffers() {
 			f.offer(offer)
 		}
+	case scheduler.Event_INVERSE_OFFERS:
+		for _, offer := range event.GetInverseOffers().GetInverseOffers() {
+			f.inverseOffer(offer)
+		}
+	case scheduler.Event_RESCIND_INVERSE_OFFER:
+		f.inverseRescinded(event.GetRescindInverseOffer().GetInverseOfferId())
 	case scheduler.Event_UPDATE:
 		f.update(event.GetUpdate().GetStatus())
 	case scheduler.Event_ERROR:

@@ -20,11 +20,14 @@ type operator struct {
 	busy map[core.AgentID]bool
 	// draining agents have a DRAIN_AGENT that was acknowledged and are not reactivated yet.
 	draining map[core.AgentID]bool
+	planner  *planner
 }
 
 func newOperator(w *world) *operator {
-	return &operator{w: w, gone: map[core.AgentID]bool{}, deactivated: map[core.AgentID]bool{}, busy: map[core.AgentID]bool{},
+	o := &operator{w: w, gone: map[core.AgentID]bool{}, deactivated: map[core.AgentID]bool{}, busy: map[core.AgentID]bool{},
 		draining: map[core.AgentID]bool{}}
+	o.planner = newPlanner(o)
+	return o
 }
 
 // call asks the leader, if there is one that lives long enough to answer.
@@ -162,5 +165,8 @@ func (o *operator) check(snapshot *core.Snapshot) error {
 			return fmt.Errorf("invariant 7: agent %s is deactivated or gone, and offered", id)
 		}
 	}
-	return o.checkDrains(snapshot)
+	if err := o.checkDrains(snapshot); err != nil {
+		return err
+	}
+	return o.planner.check(snapshot)
 }

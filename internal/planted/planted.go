@@ -16,6 +16,7 @@
 //   - master-silent-return: operators do not hear of what happened while an agent was away
 //   - master-forget-drain: a returning agent is not told that it drains
 //   - master-drained-by-books: an agent is drained although a framework that was torn down still dies there
+//   - master-forget-down: the next leader does not know of agents that maintenance ended
 //   - master-forget-missing-tasks: nobody asks a returning agent about tasks that it lacks
 //
 // Those of the agent's core and its update streams:

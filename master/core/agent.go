@@ -33,10 +33,14 @@ type agent struct {
 	sequence   uint64
 	missed     int
 	reviewing  bool             // is among the core's reviews
+	ask        bool             // frameworks are to get inverse offers
 	empty      bool             // said that it drains and that nothing is left
 	drainedOf  *mesos.DrainInfo // the drain whose end is being written down
 	// resourceVersion is what the agent said last; launches repeat it.
 	resourceVersion []byte
+
+	unavailability *mesos.Unavailability // by the maintenance schedule
+	inverse        map[FrameworkID]*inverse
 
 	total, used, offered amounts
 	tasks                bag[task]
@@ -113,6 +117,7 @@ func (c *Core) addAgent(info *mesos.AgentInfo, l *agentLink) *agent {
 		tasks:      bag[task]{at: func(t *task) *int { return &t.agentIndex }},
 		offers:     bag[offer]{at: func(o *offer) *int { return &o.agentIndex }},
 		executors:  map[executorKey]*executor{},
+		inverse:    map[FrameworkID]*inverse{},
 		operations: map[string]*operation{},
 	}
 	drain := c.registry.Draining[string(id)]
@@ -137,6 +142,7 @@ func (c *Core) attach(a *agent, l *agentLink) {
 	a.ping.cancel()
 	a.ping = c.after(c.cfg.AgentPingTimeout, func() { c.pingAgent(a) })
 	c.touchAgent(a)
+	c.askInverse(a)
 }
 
 // describe takes over what an agent says about itself.
@@ -148,6 +154,7 @@ func (c *Core) describe(a *agent, info *mesos.AgentInfo, checkpointed []*mesos.R
 	a.total = agentTotal(info.GetResources(), checkpointed)
 	c.byAddress[addressOf(a)] = a
 	c.touchAgent(a)
+	c.setUnavailability(a)
 }
 
 func (a *agent) capable(want mesos.AgentInfo_Capability_Type) bool {
@@ -196,6 +203,7 @@ func (c *Core) disconnectAgent(a *agent) {
 	c.touchAgent(a)
 	c.allocatorDeactivateAgent(a)
 	c.rescindOffers(a)
+	c.rescindInverse(a)
 	a.reregister = c.after(c.cfg.AgentReregisterTimeout, func() {
 		c.note(noteWarn, "agent did not return in time", "agent", a.id)
 		c.markUnreachable(a)

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 
+	"agora.dev/agora/api/mesos/v1/allocator"
 	"agora.dev/agora/api/mesos/v1/scheduler"
 	"agora.dev/agora/master/validation"
 )
@@ -84,8 +85,14 @@ func (c *Core) perform(f *framework, call *scheduler.Call) (status int, text str
 		c.messageToExecutor(f, call.GetMessage())
 	case scheduler.Call_UPDATE_FRAMEWORK:
 		return c.updateFrameworkCall(f, call.GetUpdateFramework())
-	case scheduler.Call_REQUEST, scheduler.Call_ACCEPT_INVERSE_OFFERS, scheduler.Call_DECLINE_INVERSE_OFFERS:
-		// Mesos's allocator ignores requests, and no inverse offers are made.
+	case scheduler.Call_ACCEPT_INVERSE_OFFERS:
+		c.answerInverse(f, call.GetAcceptInverseOffers().GetInverseOfferIds(), allocator.InverseOfferStatus_ACCEPT,
+			call.GetAcceptInverseOffers().GetFilters())
+	case scheduler.Call_DECLINE_INVERSE_OFFERS:
+		c.answerInverse(f, call.GetDeclineInverseOffers().GetInverseOfferIds(), allocator.InverseOfferStatus_DECLINE,
+			call.GetDeclineInverseOffers().GetFilters())
+	case scheduler.Call_REQUEST:
+		// Mesos's allocator ignores requests.
 	default:
 		return 501, "Not implemented"
 	}

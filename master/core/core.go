@@ -28,8 +28,11 @@ type Core struct {
 	gone       map[AgentID]*lostAgent
 	forgotten  idCache // removed agents
 	moving     map[AgentID]bool
-	leaving    map[AgentID]bool // a registry write that removes the agent is under way
-	reviews    []*agent         // that changed in this step, and are more than ordinary
+	leaving    map[AgentID]bool     // a registry write that removes the agent is under way
+	inverse    map[OfferID]*inverse // outstanding inverse offers
+	awaited    map[AgentID]*agent   // on machines that are not UP
+	turns      maintenanceTurns
+	reviews    []*agent // that changed in this step, and are more than ordinary
 	offers     map[OfferID]*offer
 
 	registry *registry.Contents // settings only: weights, quotas, maintenance
@@ -65,6 +68,8 @@ func New(cfg Config) *Core {
 		forgotten:  idCache{bound: cfg.MaxRemovedAgents, known: map[AgentID]bool{}},
 		moving:     map[AgentID]bool{},
 		leaving:    map[AgentID]bool{},
+		inverse:    map[OfferID]*inverse{},
+		awaited:    map[AgentID]*agent{},
 		offers:     map[OfferID]*offer{},
 		pending:    map[PersistID]func(){},
 		registry:   registry.NewContents(),
@@ -180,6 +185,7 @@ func (c *Core) electedWith(contents *registry.Contents) {
 	c.orderedQuotas = contents.Quotas
 	c.registry.Schedule, c.registry.Machines = contents.Schedule, contents.Machines
 	c.registry.Deactivated, c.registry.Draining = contents.Deactivated, contents.Draining
+	c.publishMaintenance()
 	for _, id := range sortedKeys(contents.Admitted) {
 		admitted := contents.Admitted[id]
 		c.addRecovered(&Agent{ID: AgentID(id), Info: admitted.Info, RegisteredAt: admitted.At,

@@ -7,6 +7,7 @@ import (
 
 	"agora.dev/agora/api/mesos/v1"
 	"agora.dev/agora/api/mesos/v1/scheduler"
+	"agora.dev/agora/master/registry"
 )
 
 // describeReady prints a Ready, one line for each thing in it.
@@ -59,15 +60,46 @@ func describeSchedulerEvent(e *scheduler.Event) string {
 	case scheduler.Event_OFFERS:
 		var parts []string
 		for _, o := range e.GetOffers().GetOffers() {
-			parts = append(parts, fmt.Sprintf("%s on %s %s", o.GetId().GetValue(), o.GetAgentId().GetValue(), amountsOf(o.GetResources())))
+			text := fmt.Sprintf("%s on %s %s", o.GetId().GetValue(), o.GetAgentId().GetValue(), amountsOf(o.GetResources()))
+			if o.Unavailability != nil {
+				text += " " + describeUnavailability(o.Unavailability)
+			}
+			parts = append(parts, text)
 		}
 		return "OFFERS " + strings.Join(parts, ", ")
+	case scheduler.Event_INVERSE_OFFERS:
+		var parts []string
+		for _, o := range e.GetInverseOffers().GetInverseOffers() {
+			parts = append(parts, fmt.Sprintf("%s on %s %s", o.GetId().GetValue(), o.GetAgentId().GetValue(), describeUnavailability(o.Unavailability)))
+		}
+		return "INVERSE_OFFERS " + strings.Join(parts, ", ")
+	case scheduler.Event_RESCIND_INVERSE_OFFER:
+		return "RESCIND_INVERSE_OFFER " + e.GetRescindInverseOffer().GetInverseOfferId().GetValue()
 	case scheduler.Event_UPDATE:
 		return "UPDATE " + describeStatus(e.GetUpdate().GetStatus())
 	case scheduler.Event_FAILURE:
 		return "FAILURE " + toJSON(e.GetFailure())
 	}
 	return toJSON(e)
+}
+
+func describeUnavailability(u *mesos.Unavailability) string {
+	return fmt.Sprintf("unavailable@%s for %s", time.Unix(0, u.GetStart().GetNanoseconds()).Sub(testStart),
+		time.Duration(u.GetDuration().GetNanoseconds()))
+}
+
+// describeMaintenance prints the machines, and the answers of frameworks.
+func describeMaintenance(s *Snapshot) []string {
+	var lines []string
+	for _, m := range s.Maintenance.Machines {
+		lines = append(lines, fmt.Sprintf("machine %s %s %s", registry.MachineKey(m.Id), m.GetMode(), describeUnavailability(m.Unavailability)))
+	}
+	for a := range s.Agents.All() {
+		for _, status := range a.InverseStatuses {
+			lines = append(lines, fmt.Sprintf("  %s of %s for agent %s", status.GetStatus(), status.GetFrameworkId().GetValue(), a.ID))
+		}
+	}
+	return lines
 }
 
 func describeStatus(s *mesos.TaskStatus) string {
@@ -189,5 +221,5 @@ func describeSnapshot(s *Snapshot) []string {
 	for o := range s.Operations.All() {
 		lines = append(lines, fmt.Sprintf("operation %s %s", o.Info.GetInfo().GetType(), o.Info.GetLatestStatus().GetState()))
 	}
-	return lines
+	return append(lines, describeMaintenance(s)...)
 }

@@ -1,10 +1,12 @@
 package core
 
 import (
+	"fmt"
 	"time"
 
 	"agora.dev/agora/api/agora/link/v1"
 	"agora.dev/agora/api/mesos/v1"
+	"agora.dev/agora/api/mesos/v1/scheduler"
 	"agora.dev/agora/internal/planted"
 	"agora.dev/agora/master/registry"
 )
@@ -65,6 +67,10 @@ func (c *Core) checkDrain(call DrainAgent) (status int, text string) {
 	case a != nil && !a.capable(mesos.AgentInfo_Capability_AGENT_DRAINING):
 		return 400, "Agent " + string(call.Agent) + " does not have the AGENT_DRAINING capability"
 	}
+	if machine := c.scheduledMachine(call.Agent); machine != nil {
+		return 400, fmt.Sprintf("Agent %s is part of a maintenance schedule under Machine %s (%s)",
+			call.Agent, machine.GetId().GetHostname(), machine.GetId().GetIp())
+	}
 	return 0, ""
 }
 
@@ -110,10 +116,12 @@ func (c *Core) applySettings(id AgentID) {
 	c.touchAgent(a)
 	if a.rec.Active {
 		c.allocatorActivateAgent(a)
+		c.askInverse(a)
 		return
 	}
 	c.allocatorDeactivateAgent(a)
 	c.rescindOffers(a)
+	c.rescindInverse(a)
 }
 
 // forgetSettings drops what the registry no longer holds of an agent that is gone for good.
@@ -122,16 +130,28 @@ func (c *Core) forgetSettings(id AgentID) {
 	delete(c.registry.Draining, string(id))
 }
 
-// review looks, at the end of a step, at the agents that changed and that are more than ordinary:
-// those that drain. Within the step their books may be halfway.
+// reviewLater lets an agent be looked at, at the end of the step: within it, its books may be halfway.
+func (c *Core) reviewLater(a *agent) {
+	if !a.reviewing {
+		a.reviewing = true
+		c.reviews = append(c.reviews, a)
+	}
+}
+
+// review looks at agents that changed and are more than ordinary: those that drain, or whose
+// machine is in the maintenance schedule.
 func (c *Core) review() {
+	asked := map[FrameworkID]*scheduler.Event_InverseOffers{}
 	for i := 0; i < len(c.reviews); i++ { // reviewing may bring more
 		a := c.reviews[i]
 		a.reviewing = false
 		if c.agents[a.id] == a {
+			c.reviewMachine(a)
 			c.reviewDrain(a)
+			c.reviewInverse(a, asked)
 		}
 	}
+	c.sendInverse(asked)
 	c.reviews = c.reviews[:0]
 }
 

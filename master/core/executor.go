@@ -32,6 +32,7 @@ func (c *Core) addExecutor(f *framework, a *agent, info *mesos.ExecutorInfo) *ex
 	a.used = a.used.plus(e.resources)
 	c.touchFramework(f)
 	c.touchAgent(a)
+	c.askInverseOn(f, a)
 	return e
 }
 

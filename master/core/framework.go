@@ -81,6 +81,7 @@ func (c *Core) connect(f *framework, conn ConnID) {
 		MasterInfo:               c.cfg.Master,
 	}})
 	c.beat(f)
+	c.askInverseOf()
 }
 
 // beat sends a heartbeat now and at every interval while the stream lasts.
@@ -95,6 +96,7 @@ func (c *Core) disconnect(f *framework) {
 	delete(c.conns, f.conn)
 	f.conn = 0
 	f.heartbeat.cancel()
+	c.voidInverse(f, false)
 	for len(f.offers.items) > 0 {
 		c.returnOffer(f.offers.items[0])
 	}
@@ -131,6 +133,7 @@ func (c *Core) removeFramework(f *framework) {
 		c.send(CloseConn{Conn: conn})
 	}
 	f.failover.cancel()
+	c.voidInverse(f, true)
 	c.shutDownOnAgents(f)
 	for _, t := range f.tasksInOrder() {
 		if !terminal(t.rec.State) {

@@ -23,6 +23,11 @@ func (c *Core) CheckInvariants() error {
 			return fmt.Errorf("offer %s: %w", id, err)
 		}
 	}
+	for id, in := range c.inverse {
+		if in.offer != id || c.agents[in.agent.id] != in.agent || in.agent.unavailability == nil || in.framework.conn == 0 {
+			return fmt.Errorf("inverse offer %s: agent %s, framework %s", id, in.agent.id, in.framework.id)
+		}
+	}
 	for conn, f := range c.conns {
 		if f.conn != conn || c.frameworks[f.id] != f {
 			return fmt.Errorf("conn %d belongs to framework %s, which has conn %d", conn, f.id, f.conn)

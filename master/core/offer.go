@@ -92,20 +92,16 @@ func (c *Core) makeOffer(given AllocatorOffer) *offer {
 func (c *Core) describeOffer(o *offer) *mesos.Offer {
 	info := o.agent.rec.Info
 	described := &mesos.Offer{
-		Id:          offerID(o.id),
-		FrameworkId: frameworkID(o.framework.id),
-		AgentId:     agentID(o.agent.id),
-		Hostname:    ptr(info.GetHostname()),
-		Resources:   o.framework.format(o.resources.protos()),
-		Attributes:  info.GetAttributes(),
-		Domain:      info.GetDomain(),
-		Url: &mesos.URL{
-			Scheme: ptr("http"),
-			Address: &mesos.Address{Hostname: ptr(info.GetHostname()), Ip: ptr(o.agent.rec.IP),
-				Port: ptr(info.GetPort())},
-			Path: ptr("/slave(1)"),
-		},
+		Id:             offerID(o.id),
+		FrameworkId:    frameworkID(o.framework.id),
+		AgentId:        agentID(o.agent.id),
+		Hostname:       ptr(info.GetHostname()),
+		Resources:      o.framework.format(o.resources.protos()),
+		Attributes:     info.GetAttributes(),
+		Domain:         info.GetDomain(),
+		Url:            agentURL(o.agent),
 		AllocationInfo: &mesos.Resource_AllocationInfo{Role: ptr(o.role)},
+		Unavailability: o.agent.unavailability,
 	}
 	for _, e := range o.agent.executorsInOrder() {
 		if e.framework == o.framework {
@@ -113,6 +109,15 @@ func (c *Core) describeOffer(o *offer) *mesos.Offer {
 		}
 	}
 	return described
+}
+
+func agentURL(a *agent) *mesos.URL {
+	info := a.rec.Info
+	return &mesos.URL{
+		Scheme:  ptr("http"),
+		Address: &mesos.Address{Hostname: ptr(info.GetHostname()), Ip: ptr(a.rec.IP), Port: ptr(info.GetPort())},
+		Path:    ptr("/slave(1)"),
+	}
 }
 
 // removeOffer takes an offer off the books; its resources are the caller's to return or use.

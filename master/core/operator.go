@@ -19,6 +19,8 @@ func (c *Core) operatorCall(e OperatorCall) {
 		c.deactivate(e.Request, call.Agent)
 	case ReactivateAgent:
 		c.reactivate(e.Request, call.Agent)
+	case UpdateSchedule, StartMaintenance, StopMaintenance:
+		c.maintenanceCall(e.Request, call)
 	case UpdateWeights:
 		c.updateWeights(e.Request, call)
 	default:

@@ -18,6 +18,7 @@ type published struct {
 	gone        table[UnreachableAgent]
 	offers      table[Offer]
 	operations  table[Operation]
+	maintenance *Maintenance
 	counters    Counters
 	// reasonsShared: the map in counters is in a snapshot.
 	reasonsShared   bool
@@ -47,9 +48,8 @@ func (c *Core) touchAgent(a *agent) {
 		a.dirty = true
 		c.pub.dirtyAgents = append(c.pub.dirtyAgents, a)
 	}
-	if a.rec.Drain != nil && !a.reviewing {
-		a.reviewing = true
-		c.reviews = append(c.reviews, a)
+	if a.rec.Drain != nil {
+		c.reviewLater(a)
 	}
 }
 
@@ -69,6 +69,7 @@ func (a *agent) publish() *Agent {
 	rec.Total = a.total.protos()
 	rec.Used = a.used.protos()
 	rec.Offered = a.offered.protos()
+	rec.InverseStatuses = a.inverseStatuses()
 	return &rec
 }
 
@@ -109,6 +110,7 @@ func (c *Core) Snapshot() *Snapshot {
 		GoneAgents:          p.gone.view(),
 		Offers:              p.offers.view(),
 		Operations:          p.operations.view(),
+		Maintenance:         p.maintenance,
 		Counters:            p.counters,
 		Weights:             c.registry.Weights,
 		Quotas:              c.registry.Quotas,

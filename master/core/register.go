@@ -111,9 +111,8 @@ func (c *Core) shutDownAgent(l *agentLink, message string) {
 }
 
 func (c *Core) machineDown(l *agentLink, info *mesos.AgentInfo) bool {
-	key := registry.MachineKey(&mesos.MachineID{Hostname: ptr(info.GetHostname()), Ip: &l.ip})
-	machine := c.registry.Machines[key]
-	return machine != nil && machine.GetMode() == mesos.MachineInfo_DOWN
+	_, machine := c.machineOf(info.GetHostname(), l.ip)
+	return machine.GetMode() == mesos.MachineInfo_DOWN
 }
 
 // reregister takes an agent back, with all that it has.
@@ -139,7 +138,7 @@ func (c *Core) reregister(l *agentLink, m *link.Reregister) {
 		c.refuse(l.id, agentTransition)
 		return
 	case c.machineDown(l, m.GetAgent()):
-		c.shutDownAgent(l, machineDown)
+		c.refuseDown(l, id)
 		return
 	}
 	if c.misplaced(m.GetAgent()) {

@@ -193,6 +193,9 @@ func parseOperator(words []string) (Event, error) {
 	if call := parseSetting(words); call != nil {
 		return OperatorCall{Request: 99, Call: call}, nil
 	}
+	if call := parseMaintenance(words); call != nil {
+		return OperatorCall{Request: 99, Call: call}, nil
+	}
 	calls := map[string]OperatorCommand{
 		"teardown":   Teardown{Framework: FrameworkID(words[1])},
 		"gone":       MarkGone{Agent: AgentID(words[1])},
@@ -205,18 +208,6 @@ func parseOperator(words []string) (Event, error) {
 		return nil, errors.New("no such operator call")
 	}
 	return OperatorCall{Request: 99, Call: call}, nil
-}
-
-// parseDrain reads "drain AGENT [gone] [DURATION]".
-func parseDrain(words []string) DrainAgent {
-	call := DrainAgent{Agent: AgentID(words[1])}
-	for _, word := range words[2:] {
-		if d, err := time.ParseDuration(word); err == nil {
-			call.MaxGracePeriod = &d
-		}
-		call.MarkGone = call.MarkGone || word == "gone"
-	}
-	return call
 }
 
 func parseElect(words []string) (Event, error) {
@@ -236,6 +227,10 @@ func parseElect(words []string) (Event, error) {
 		case "quota":
 			config := parseQuota(strings.Split(id, "/"))
 			contents.Quotas[config.GetRole()] = config
+		case "machine":
+			machine := &mesos.MachineInfo{Id: parseMachines([]string{id})[0], Mode: mesos.MachineInfo_DRAINING.Enum(),
+				Unavailability: &mesos.Unavailability{Start: timeInfo(testStart)}}
+			contents.Machines[registry.MachineKey(machine.Id)] = machine
 		case "draining", "drained":
 			state := map[string]mesos.DrainState{"draining": mesos.DrainState_DRAINING, "drained": mesos.DrainState_DRAINED}[state]
 			contents.Deactivated[id] = true

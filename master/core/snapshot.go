@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"agora.dev/agora/api/mesos/v1"
+	"agora.dev/agora/api/mesos/v1/allocator"
 	"agora.dev/agora/api/mesos/v1/quota"
 	"agora.dev/agora/api/mesos/v1/scheduler"
 )
@@ -29,6 +30,8 @@ type Snapshot struct {
 	Offers            View[Offer]
 	Operations        View[Operation]
 	GoneAgents        View[UnreachableAgent]
+	// Maintenance is nil before Elected.
+	Maintenance *Maintenance
 	// Weights and Quotas are those that are in force, by role.
 	Weights map[string]float64
 	Quotas  map[string]*quota.QuotaConfig
@@ -97,6 +100,10 @@ type Agent struct {
 	Drain       *mesos.DrainInfo
 	// DrainSince is when an operator asked for the drain.
 	DrainSince time.Time
+	// Machine names the one that the agent is on, when it is not UP; see registry.MachineKey.
+	Machine string
+	// InverseStatuses are what frameworks answered to inverse offers.
+	InverseStatuses []*allocator.InverseOfferStatus
 
 	RegisteredAt   time.Time
 	ReregisteredAt time.Time // zero: never

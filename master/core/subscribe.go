@@ -192,6 +192,7 @@ func (c *Core) revive(f *framework, roles []string) {
 	f.rec.SuppressedRoles = without(f.rec.SuppressedRoles, roles)
 	c.touchFramework(f)
 	c.allocatorRevive(f, roles)
+	c.reviveInverse(f)
 }
 
 func (f *framework) ownsAll(roles []string) bool {

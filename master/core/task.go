@@ -55,6 +55,7 @@ func (c *Core) addTask(f *framework, a *agent, rec *Task) *task {
 	}
 	c.touchFramework(f)
 	c.touchAgent(a)
+	c.askInverseOn(f, a)
 	return t
 }
 

@@ -48,6 +48,7 @@ func (c *Core) markUnreachable(a *agent) {
 func (c *Core) silence(a *agent) {
 	c.allocatorDeactivateAgent(a)
 	c.rescindOffers(a)
+	c.rescindInverse(a)
 	c.cut(a)
 	a.reregister.cancel()
 	a.rec.Connected, a.rec.Active = false, false
@@ -69,6 +70,8 @@ func (c *Core) cut(a *agent) {
 // and operations unknown, and every framework hears of it.
 func (c *Core) loseAgent(a *agent, end fate) {
 	c.rescindOffers(a)
+	c.forgetInverse(a)
+	delete(c.awaited, a.id)
 	c.cut(a)
 	a.reregister.cancel()
 	c.allocatorRemoveAgent(a)

@@ -79,6 +79,9 @@ func commandOf(call *master.Call) core.OperatorCommand {
 	case master.Call_REACTIVATE_AGENT:
 		return core.ReactivateAgent{Agent: core.AgentID(call.GetReactivateAgent().GetAgentId().GetValue())}
 	}
+	if command := maintenanceCommand(call); command != nil {
+		return command
+	}
 	return settingCommand(call)
 }
 
@@ -118,7 +121,7 @@ func (s *Server) query(call *master.Call) *master.Response {
 		return &master.Response{GetMaster: &master.Response_GetMaster{MasterInfo: snapshot.Master,
 			StartTime: ptr(seconds(snapshot.StartedAt)), ElectedTime: ptr(seconds(snapshot.ElectedAt))}}
 	}
-	return nil
+	return maintenanceQuery(call, snapshot)
 }
 
 func (s *Server) reply(w http.ResponseWriter, r *http.Request, media codec.MediaType, message proto.Message) {

@@ -67,6 +67,11 @@ func (s *Server) routes() map[string]http.HandlerFunc {
 		"/teardown":         s.leading(s.teardown),
 		"/weights":          s.leading(s.weights),
 		"/quota":            s.leading(s.quota),
+
+		"/maintenance/schedule": s.leading(s.maintenanceSchedule),
+		"/maintenance/status":   s.leading(s.get(s.maintenanceStatus)),
+		"/machine/down":         s.leading(s.machinesDown),
+		"/machine/up":           s.leading(s.machinesUp),
 	}
 	if s.cfg.Link != nil {
 		routes["/api/agora/link"] = s.leading(s.cfg.Link.ServeHTTP)
