@@ -70,6 +70,7 @@ type Agent struct {
 	level     *verbosity.Level
 
 	standalone []containerizer.ID // found by Run
+	remover    *remover
 }
 
 // Sizes of the loop: how many events may wait, how many are handled at once.
@@ -145,6 +146,7 @@ func (a *Agent) prepare() (err error) {
 		return err
 	}
 	a.core = core.New(cfg)
+	a.remover = newRemover(a.paths, cfg.Info.GetResources(), a.deps.Log)
 	return nil
 }
 
@@ -223,6 +225,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { a.loop.Run(runCtx, m) })
 	wg.Go(func() { garbage.run(runCtx) })
+	wg.Go(func() { a.remover.run(runCtx) })
 	post(core.Recovered{State: a.recovered, Containers: found})
 	for _, c := range found {
 		works.watch(c.ID) // the core hears of an ended root like of any other
@@ -269,7 +272,11 @@ func (a *Agent) write(w core.Write) error {
 		id := admitted.Info.GetId().GetValue()
 		a.agentID.Store(&id)
 	}
-	return a.ballast.Retry(func() error { return a.store.Apply(w) })
+	err := a.ballast.Retry(func() error { return a.store.Apply(w) })
+	if resources, ok := w.(core.WriteResources); ok && len(resources.Removing) > 0 {
+		a.remover.wake()
+	}
+	return err
 }
 
 // Post hands an event to the core.

@@ -36,7 +36,7 @@ func (s *sandboxMaker) prepare(_ context.Context, l core.LaunchContainer) error 
 	if err := s.links(l); err != nil {
 		return fmt.Errorf("make sandbox: %w", err)
 	}
-	return nil
+	return prepareVolumes(l.Spec)
 }
 
 func (s *sandboxMaker) links(l core.LaunchContainer) error {

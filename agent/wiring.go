@@ -58,7 +58,7 @@ func (a *Agent) coreConfig() (core.Config, error) {
 		return core.Config{}, err
 	}
 	out := core.Config{
-		Info: info, Version: c.Version, Endpoint: a.Address(), IP: c.IP, Sandbox: a.paths.Sandbox,
+		Info: info, Version: c.Version, Endpoint: a.Address(), IP: c.IP, Sandbox: a.paths.Sandbox, Volume: a.paths.Volume,
 		Executors: Executors{}, NewUUID: func() [16]byte { return uuid.New() }, Random: rand.Float64,
 		Boot: boot, Environment: environment, SandboxMount: c.SandboxDirectory, SwitchUser: c.SwitchUser,
 		Timers: core.Timers{

@@ -23,7 +23,7 @@ const figuresTimeout = time.Second
 type allocatorMachine struct {
 	allocator *allocator.Allocator
 	loop      *loop.Loop[[]core.AllocatorEvent]
-	offer     func([]core.AllocatorOffer)
+	offer     func(allocator.Ready)
 	runs      *metrics.Counter
 	duration  *metrics.Timer
 	latency   *metrics.Timer
@@ -37,7 +37,7 @@ type allocatorMachine struct {
 	last    allocator.Figures
 }
 
-func newAllocatorMachine(a *allocator.Allocator, offer func([]core.AllocatorOffer), r *metrics.Registry) *allocatorMachine {
+func newAllocatorMachine(a *allocator.Allocator, offer func(allocator.Ready), r *metrics.Registry) *allocatorMachine {
 	m := &allocatorMachine{
 		allocator: a, offer: offer, loop: loop.New[[]core.AllocatorEvent](allocatorQueue, 64),
 		runs:     r.Counter("allocator/mesos/allocation_runs"),
@@ -81,8 +81,8 @@ func (m *allocatorMachine) run(now time.Time, commands []core.AllocatorEvent) ti
 			m.latency.Observe(begin.Sub(time.Unix(0, asked)))
 		}
 	}
-	if len(ready.Offers) > 0 {
-		m.offer(ready.Offers)
+	if len(ready.Offers) > 0 || len(ready.Answers) > 0 {
+		m.offer(ready)
 	}
 	m.tell()
 	return ready.Wake

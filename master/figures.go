@@ -41,6 +41,7 @@ func (m *Master) figures(emit func(string, float64)) {
 	agentFigures(snapshot, emit)
 	taskFigures(snapshot, emit)
 	counterFigures(&snapshot.Counters, emit)
+	operationFigures(&snapshot.Counters, emit)
 	systemFigures(emit)
 }
 
@@ -145,6 +146,12 @@ func counterFigures(c *core.Counters, emit func(string, float64)) {
 		"messages_register_slave":                c.AgentRegistrations,
 		"messages_reregister_slave":              c.AgentReregistrations,
 		"dropped_messages":                       c.DroppedMessages,
+
+		"messages_operation_status_update":                 c.ValidOperationUpdates + c.InvalidOperationUpdates,
+		"valid_operation_status_updates":                   c.ValidOperationUpdates,
+		"invalid_operation_status_updates":                 c.InvalidOperationUpdates,
+		"valid_operation_status_update_acknowledgements":   c.ValidOperationAcknowledgements,
+		"invalid_operation_status_update_acknowledgements": c.InvalidOperationAcknowledgements,
 	} {
 		emit("master/"+name, float64(value))
 	}
@@ -155,6 +162,39 @@ func counterFigures(c *core.Counters, emit func(string, float64)) {
 		}
 		emit(key, float64(n))
 	}
+}
+
+// operationFigures counts what was asked of agents' resources: by type and state, and in all.
+func operationFigures(c *core.Counters, emit func(string, float64)) {
+	states := []mesos.OperationState{mesos.OperationState_OPERATION_PENDING, mesos.OperationState_OPERATION_FINISHED,
+		mesos.OperationState_OPERATION_FAILED, mesos.OperationState_OPERATION_ERROR, mesos.OperationState_OPERATION_DROPPED,
+		mesos.OperationState_OPERATION_UNREACHABLE, mesos.OperationState_OPERATION_GONE_BY_OPERATOR,
+		mesos.OperationState_OPERATION_RECOVERING}
+	var all uint64
+	byState := map[mesos.OperationState]uint64{}
+	for number, name := range mesos.Offer_Operation_Type_name {
+		switch kind := mesos.Offer_Operation_Type(number); kind {
+		case mesos.Offer_Operation_UNKNOWN, mesos.Offer_Operation_LAUNCH, mesos.Offer_Operation_LAUNCH_GROUP:
+			continue
+		}
+		var total uint64
+		for _, state := range states {
+			n := c.Operations[number][state]
+			total += n
+			byState[state] += n
+			emit("master/operations/"+strings.ToLower(name)+"/"+operationStateName(state), float64(n))
+		}
+		all += total
+		emit("master/operations/"+strings.ToLower(name)+"/total", float64(total))
+	}
+	for _, state := range states {
+		emit("master/operations/"+operationStateName(state), float64(byState[state]))
+	}
+	emit("master/operations/total", float64(all))
+}
+
+func operationStateName(state mesos.OperationState) string {
+	return strings.ToLower(strings.TrimPrefix(state.String(), "OPERATION_"))
 }
 
 func systemFigures(emit func(string, float64)) {

@@ -10,6 +10,7 @@ import (
 
 	"agora.dev/agora/internal/loop"
 	"agora.dev/agora/master/agentlink"
+	"agora.dev/agora/master/allocator"
 	"agora.dev/agora/master/core"
 	"agora.dev/agora/master/httpapi"
 )
@@ -41,8 +42,9 @@ type coreMachine struct {
 	newest    atomic.Pointer[publication]
 	stale     atomic.Bool
 
-	mu     sync.Mutex
-	offers []core.AllocatorOffer
+	mu      sync.Mutex
+	offers  []core.AllocatorOffer
+	answers []core.AllocatorAnswer
 }
 
 // publication is a snapshot, and next is closed when there is a newer one.
@@ -86,21 +88,22 @@ var canceled = func() context.Context {
 	return ctx
 }()
 
-// offer hands offers of the allocator over without ever waiting for the core: if the queue is
-// full, a step is about to come that finds them.
-func (m *coreMachine) offer(offers []core.AllocatorOffer) {
+// offer hands offers and answers of the allocator over without ever waiting for the core: if the queue
+// is full, a step is about to come that finds them.
+func (m *coreMachine) offer(ready allocator.Ready) {
 	m.mu.Lock()
-	m.offers = append(m.offers, offers...)
+	m.offers = append(m.offers, ready.Offers...)
+	m.answers = append(m.answers, ready.Answers...)
 	m.mu.Unlock()
 	m.loop.Post(canceled, core.Tick{})
 }
 
-func (m *coreMachine) takeOffers() []core.AllocatorOffer {
+func (m *coreMachine) takeOffers() ([]core.AllocatorOffer, []core.AllocatorAnswer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	offers := m.offers
-	m.offers = nil
-	return offers
+	offers, answers := m.offers, m.answers
+	m.offers, m.answers = nil, nil
+	return offers, answers
 }
 
 // Step implements loop.Machine.
@@ -109,8 +112,12 @@ func (m *coreMachine) Step(now time.Time, batch []core.Event) time.Time {
 	for _, event := range batch {
 		m.step(now, event)
 	}
-	if offers := m.takeOffers(); len(offers) > 0 {
+	offers, answers := m.takeOffers()
+	if len(offers) > 0 {
 		m.step(now, core.Offered{Offers: offers})
+	}
+	if len(answers) > 0 {
+		m.step(now, core.AllocatorAnswered{Answers: answers})
 	}
 	return m.finish(now)
 }

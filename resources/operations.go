@@ -35,10 +35,10 @@ func Conversion(operation *mesos.Offer_Operation) (from, to Resources, err error
 		return from, to, err
 	case mesos.Offer_Operation_CREATE:
 		to, err = FromProto(operation.GetCreate().GetVolumes())
-		return to.withoutVolumes(), to, err
+		return to.WithoutVolumes(), to, err
 	case mesos.Offer_Operation_DESTROY:
 		from, err = FromProto(operation.GetDestroy().GetVolumes())
-		return from, from.withoutVolumes(), err
+		return from, from.WithoutVolumes(), err
 	case mesos.Offer_Operation_GROW_VOLUME:
 		return grow(operation.GetGrowVolume())
 	case mesos.Offer_Operation_SHRINK_VOLUME:
@@ -106,8 +106,8 @@ func (r Resources) PopReservation() (Resources, error) {
 	return r.retrait(func(t *traits) { t.reservations = t.reservations[:len(t.reservations)-1] }), nil
 }
 
-// withoutVolumes is the disk that volumes are made of.
-func (r Resources) withoutVolumes() Resources {
+// WithoutVolumes is r with the disk that its volumes are made of in their place.
+func (r Resources) WithoutVolumes() Resources {
 	return r.retrait(func(t *traits) {
 		t.shared = false
 		if t.disk == nil {
@@ -119,6 +119,11 @@ func (r Resources) withoutVolumes() Resources {
 		}
 		t.disk = &mesos.Resource_DiskInfo{Source: t.disk.Source}
 	})
+}
+
+// WithoutReservations is r as if nobody had reserved any of it.
+func (r Resources) WithoutReservations() Resources {
+	return r.retrait(func(t *traits) { t.reservations = nil })
 }
 
 func grow(op *mesos.Offer_Operation_GrowVolume) (from, to Resources, err error) {
@@ -145,7 +150,7 @@ func shrink(op *mesos.Offer_Operation_ShrinkVolume) (from, to Resources, err err
 	if less >= volume.Scalar("disk") {
 		return from, to, fmt.Errorf("volume %s cannot shrink by %s", volume, formatMilli(less))
 	}
-	freed := volume.withoutVolumes().Scale(func(string, int64) int64 { return less })
+	freed := volume.WithoutVolumes().Scale(func(string, int64) int64 { return less })
 	return volume, volume.resized(-less).Add(freed), nil
 }
 

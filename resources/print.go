@@ -101,15 +101,7 @@ func printDisk(b *strings.Builder, d *mesos.Resource_DiskInfo) {
 	}
 	if v := d.GetVolume(); v != nil {
 		b.WriteByte(':')
-		if v.HostPath != nil {
-			b.WriteString(v.GetHostPath() + ":")
-		}
 		b.WriteString(v.GetContainerPath())
-		if v.GetMode() == mesos.Volume_RO {
-			b.WriteString(":ro")
-		} else {
-			b.WriteString(":rw")
-		}
 	}
 	b.WriteByte(']')
 }

@@ -43,6 +43,13 @@ func (a *allocatorNode) run() {
 	ready := a.allocator.Step(w.now, batch)
 	a.wake.cancel()
 	a.wake = w.at(ready.Wake, a.run)
+	if len(ready.Answers) > 0 {
+		w.after(w.upTo(w.latency()), func() {
+			if !a.stopped {
+				a.m.step(core.AllocatorAnswered{Answers: ready.Answers})
+			}
+		})
+	}
 	if len(ready.Offers) > 0 {
 		w.trace(a.m.host, "allocator makes %d offers", len(ready.Offers))
 		w.after(w.upTo(w.latency()), func() {

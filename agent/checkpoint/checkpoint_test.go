@@ -64,7 +64,8 @@ func story() []core.Write {
 	}
 	return append(writes,
 		core.WriteDrain{Config: &mesos.DrainConfig{MarkGone: proto.Bool(true)}},
-		core.WriteResources{Resources: []*mesos.Resource{{Name: proto.String("cpus"), Type: mesos.Value_SCALAR.Enum()}}},
+		core.WriteResources{Resources: []*mesos.Resource{volume("v")}, Operations: []*mesos.Operation{operation()}},
+		core.WriteResources{Removing: []*mesos.Resource{volume("v")}},
 	)
 }
 

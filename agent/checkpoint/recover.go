@@ -63,11 +63,8 @@ func (s *Store) Recover(o Options) (*core.State, []string, error) {
 }
 
 func (r *reader) read(state *core.State) error {
-	resources := &mesos.TaskResourceLimitation{}
-	if ok, err := r.message(r.paths.resources(), resources); err != nil {
+	if err := r.resources(state); err != nil {
 		return err
-	} else if ok {
-		state.Resources = resources.GetResources()
 	}
 	link, err := r.fs.Readlink(filepath.Join(r.paths.slaves(), latest))
 	if err != nil {

@@ -17,12 +17,13 @@ import (
 type Store struct {
 	fs    vfs.FS
 	paths Paths
-	agent string // ID of the agent; empty before it is known
+	agent string          // ID of the agent; empty before it is known
+	made  map[string]bool // directories of volumes that are there
 }
 
 // New makes a store below a work directory. Recover is to be called first.
 func New(fs vfs.FS, paths Paths) *Store {
-	return &Store{fs: fs, paths: paths}
+	return &Store{fs: fs, paths: paths, made: map[string]bool{}}
 }
 
 // Apply carries out one write.
@@ -38,7 +39,7 @@ func (s *Store) apply(w core.Write) error {
 	case core.WriteAgent:
 		return s.writeAgent(w.Info)
 	case core.WriteResources:
-		return s.message(s.paths.resources(), &mesos.TaskResourceLimitation{Resources: w.Resources}, true)
+		return s.writeResources(w)
 	case core.WriteDrain:
 		if w.Config == nil {
 			return s.fs.Remove(s.paths.drain(s.agent))

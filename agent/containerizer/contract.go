@@ -83,6 +83,9 @@ type Spec struct {
 	// "mem" in MiB; +Inf for none), as TaskInfo.limits.
 	Resources []*mesos.Resource
 	Limits    map[string]float64
+	// Persistent are the volumes of Resources that outlive the container; Inherited those of
+	// its parent, which a sandbox path of the parent can name.
+	Persistent, Inherited []PersistentVolume
 	// ShareCgroups puts a nested container into its parent's cgroups.
 	ShareCgroups bool
 	// Env is what the agent adds; the command's own environment wins over it.
@@ -92,6 +95,18 @@ type Spec struct {
 	// User is the account of the process on the host; empty means the agent's.
 	User     string
 	Hostname string
+}
+
+// PersistentVolume is a directory of the host that a container sees at ContainerPath, relative
+// to its sandbox or absolute in its image.
+type PersistentVolume struct {
+	ID            string
+	Source        string // the directory; it exists when the container is launched
+	ContainerPath string
+	ReadOnly      bool
+	Shared        bool // other containers may use it, too
+	// Mount says that Source is the root of a disk of its own.
+	Mount bool
 }
 
 // Termination is how a container ended.

@@ -13,7 +13,7 @@ func (s *State) apply(w Write) {
 	case WriteAgent:
 		s.Agent = w.Info
 	case WriteResources:
-		s.Resources = w.Resources
+		s.Resources, s.Operations = w.Resources, w.Operations
 	case WriteDrain:
 		s.Drain = w.Config
 	case WriteFramework:

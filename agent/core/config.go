@@ -20,6 +20,8 @@ type Config struct {
 	// Sandbox is the directory of a container of a run (the run's own, or one
 	// nested in it).
 	Sandbox func(agent string, run Run, id containerizer.ID) string
+	// Volume is the directory of a persistent volume; nil: there are none.
+	Volume func(r *mesos.Resource) string
 	// Executors makes the built-in executors.
 	Executors Executors
 	// NewUUID and Random are the only sources of chance; Random is in [0, 1).

@@ -10,6 +10,7 @@ import (
 	"agora.dev/agora/agent/statusupdates"
 	link "agora.dev/agora/api/agora/link/v1"
 	mesos "agora.dev/agora/api/mesos/v1"
+	"agora.dev/agora/resources"
 )
 
 // Core is an agent. Make one with New; its first event is Recovered.
@@ -23,7 +24,8 @@ type Core struct {
 	forget      bool // and the ID then
 	drain       *mesos.DrainConfig
 	drainSince  time.Time
-	resources   []*mesos.Resource
+	total       resources.Resources // with reservations and volumes as of now
+	operations  operations
 	session     session
 	frameworks  map[FrameworkID]*framework
 	completed   []*framework // oldest first
@@ -144,6 +146,7 @@ func (c *Core) Step(now time.Time, event Event) Ready {
 	c.pump()
 	c.finish()
 	c.sendDue()
+	c.sendOperations()
 	c.tellDrained()
 	out.Wake = c.wake()
 	c.out = nil
@@ -216,7 +219,7 @@ func (c *Core) toMaster(m *link.FromAgent) {
 
 // wake is the earliest of all timers.
 func (c *Core) wake() time.Time {
-	return earliest(c.session.wake(), c.timers.next(), c.updates.Wake())
+	return earliest(c.session.wake(), c.timers.next(), c.updates.Wake(), c.operations.wake())
 }
 
 func earliest(times ...time.Time) (first time.Time) {

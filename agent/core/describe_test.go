@@ -46,6 +46,8 @@ func describeWrite(p core.Write) string {
 		return fmt.Sprintf("forget task %s", p.Task)
 	case core.RemoveExecutor:
 		return fmt.Sprintf("forget executor %s", p.Run.Key.Executor)
+	case core.WriteResources:
+		return describeResources(p)
 	case core.RemoveFramework:
 		return fmt.Sprintf("forget framework %s", p.Framework)
 	case core.WriteDrain:
@@ -124,7 +126,14 @@ func (w *world) describeMessage(m *link.FromAgent) string {
 		for _, t := range m.Reregister.GetTasks() {
 			tasks = append(tasks, fmt.Sprintf("%s %s (update %s)", t.GetTaskId().GetValue(), short(t.GetState()), short(t.GetStatusUpdateState())))
 		}
-		return fmt.Sprintf("reregister %d executors, tasks [%s]", len(m.Reregister.GetExecutors()), strings.Join(tasks, ", "))
+		text := fmt.Sprintf("reregister %d executors, tasks [%s]", len(m.Reregister.GetExecutors()), strings.Join(tasks, ", "))
+		if have := m.Reregister.GetCheckpointedResources(); len(have) > 0 {
+			text += ", with " + listed(have)
+		}
+		if n := len(m.Reregister.GetOperations()); n > 0 {
+			text += fmt.Sprintf(", %d operations", n)
+		}
+		return text
 	case *link.FromAgent_StatusUpdate:
 		s := m.StatusUpdate.GetStatus()
 		w.updates[s.GetTaskId().GetValue()] = s.GetUuid()
@@ -145,6 +154,8 @@ func (w *world) describeMessage(m *link.FromAgent) string {
 			text += fmt.Sprintf(" %q", s.GetMessage())
 		}
 		return text
+	case *link.FromAgent_OperationUpdate:
+		return w.describeOperation(m.OperationUpdate)
 	case *link.FromAgent_ExitedExecutor:
 		return fmt.Sprintf("exited executor %s %d", m.ExitedExecutor.GetExecutorId().GetValue(), m.ExitedExecutor.GetStatus())
 	case *link.FromAgent_Pong:

@@ -18,6 +18,9 @@ const (
 	textDraining       = "The agent is draining"
 	textNoExecutor     = "The executor is no longer running"
 	textExecutorEnding = "The executor is terminating"
+	textLateVolume     = "A persistent volume can be mounted only while its executor starts, and this one runs"
+	// Mesos's text.
+	textUnknownResources = "The checkpointed resources being used by the task or task group are unknown to the agent"
 )
 
 func (c *Core) runTask(m *link.RunTask) {
@@ -78,7 +81,7 @@ func (c *Core) launch(fw *mesos.FrameworkInfo, kind Kind, exec *mesos.ExecutorIn
 		return
 	}
 	e := c.executor(fw.GetId(), exec.GetExecutorId())
-	if reject := c.judge(fw, kind, e, startExecutor); reject != nil {
+	if reject := c.judge(fw, kind, e, fresh, startExecutor); reject != nil {
 		for _, t := range fresh {
 			c.refuse(TaskKey{frameworkID(fw), taskID(t)}, reject.state, reject.reason, reject.message)
 		}
@@ -110,7 +113,7 @@ type rejection struct {
 }
 
 // judge says why tasks cannot be launched; nil when they can.
-func (c *Core) judge(fw *mesos.FrameworkInfo, kind Kind, e *executorRun, start *bool) *rejection {
+func (c *Core) judge(fw *mesos.FrameworkInfo, kind Kind, e *executorRun, tasks []*mesos.TaskInfo, start *bool) *rejection {
 	dropped := (&framework{info: fw}).lostState(mesos.TaskState_TASK_DROPPED)
 	if c.drain != nil || c.stopping {
 		return &rejection{dropped, mesos.TaskStatus_REASON_AGENT_DRAINING, textDraining}
@@ -126,6 +129,12 @@ func (c *Core) judge(fw *mesos.FrameworkInfo, kind Kind, e *executorRun, start *
 			fmt.Sprintf("Executor %s is of another kind", e.run.Key.Executor)}
 	case e == nil && start != nil && !*start:
 		return &rejection{dropped, mesos.TaskStatus_REASON_EXECUTOR_TERMINATED, textNoExecutor}
+	}
+	if kind == Custom && e != nil && len(c.persistent(used(tasks))) > 0 {
+		return &rejection{mesos.TaskState_TASK_ERROR, mesos.TaskStatus_REASON_TASK_INVALID, textLateVolume}
+	}
+	if !c.hasResources(tasks) {
+		return &rejection{dropped, mesos.TaskStatus_REASON_RESOURCES_UNKNOWN, textUnknownResources}
 	}
 	return nil
 }

@@ -1,8 +1,6 @@
 package core
 
 import (
-	"fmt"
-
 	"google.golang.org/protobuf/proto"
 
 	"agora.dev/agora/agent/statusupdates"
@@ -66,7 +64,9 @@ func (c *Core) order(message *link.FromMaster) {
 	case *link.FromMaster_DrainAgent:
 		c.setDrain(m.DrainAgent.Config)
 	case *link.FromMaster_ApplyOperation:
-		c.refuseOperation(m.ApplyOperation)
+		c.applyOperation(m.ApplyOperation)
+	case *link.FromMaster_AcknowledgeOperation:
+		c.acknowledgeOperation(m.AcknowledgeOperation)
 	}
 }
 
@@ -193,17 +193,4 @@ func (c *Core) refuse(key TaskKey, state mesos.TaskState, reason mesos.TaskStatu
 
 func streamOf(key TaskKey) statusupdates.Key {
 	return statusupdates.Key{Framework: string(key.Framework), Task: string(key.Task)}
-}
-
-// refuseOperation answers an operation on the agent's resources.
-func (c *Core) refuseOperation(m *link.ApplyOperation) {
-	text := fmt.Sprintf("Operation %s is not supported by this agent", m.GetOperation().GetType())
-	status := &mesos.OperationStatus{
-		State: mesos.OperationState_OPERATION_ERROR.Enum(), Message: &text,
-		OperationId: m.GetOperation().GetId(), AgentId: c.info.GetId(),
-	}
-	c.toMaster(&link.FromAgent{Message: &link.FromAgent_OperationUpdate{OperationUpdate: &link.OperationUpdate{
-		FrameworkId: m.GetFrameworkId(), AgentId: c.info.GetId(), OperationUuid: m.GetOperationUuid(),
-		Status: status, LatestStatus: status,
-	}}})
 }

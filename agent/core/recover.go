@@ -59,11 +59,15 @@ func (c *Core) recover(r Recovered) {
 			}
 			c.note("started as a new agent after a reboot", "was", info.GetId().GetValue(), "because", why)
 			info.Id = nil
-			state = &State{}
+			state = &State{Resources: state.Resources} // reservations and volumes are the machine's
 		}
 		c.info = info
 	}
-	c.drain, c.drainSince, c.resources = state.Drain, c.now, state.Resources
+	if err := c.recoverResources(state); err != nil {
+		c.send(Exit{Err: err})
+		return
+	}
+	c.drain, c.drainSince = state.Drain, c.now
 	found := map[containerizer.ID]containerizer.Recovered{}
 	for _, have := range r.Containers {
 		found[have.ID] = have

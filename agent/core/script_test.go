@@ -129,7 +129,7 @@ func newWorld(t *testing.T) *world {
 
 func (w *world) boot() {
 	w.core = core.New(core.Config{
-		Info:    &mesos.AgentInfo{Hostname: proto.String("host"), Port: proto.Int32(5051)},
+		Info:    &mesos.AgentInfo{Hostname: proto.String("host"), Port: proto.Int32(5051), Resources: machine()},
 		Version: "test", Endpoint: "10.0.0.1:5051", IP: "10.0.0.1", Executors: builtins{}, SwitchUser: true,
 		Sandbox: func(agent string, run core.Run, id containerizer.ID) string { return "/w/" + string(id) },
 		NewUUID: func() (id [16]byte) {
@@ -372,6 +372,8 @@ func (w *world) master(words []string) {
 			AgentId: agent, DrainConfig: drainConfig(words[1:])}}})
 	case "shutdown-agent":
 		w.fromMaster(&link.FromMaster{Message: &link.FromMaster_ShutdownAgent{ShutdownAgent: &link.ShutdownAgent{Message: str("gone")}}})
+	case "operate", "ack-operation", "run-on":
+		w.operation(words)
 	case "reconcile":
 		w.fromMaster(&link.FromMaster{Message: &link.FromMaster_ReconcileTasks{ReconcileTasks: &link.ReconcileTasks{
 			Tasks: []*link.ReconcileTask{{FrameworkId: fid, TaskId: tid}},

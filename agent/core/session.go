@@ -78,6 +78,7 @@ func (c *Core) offline(delay time.Duration) {
 	c.session.phase, c.session.link, c.session.exits = offline, 0, nil
 	c.session.nextTry = c.now.Add(delay)
 	c.updates.Pause()
+	c.operations.paused = true
 }
 
 func (c *Core) linkOpened(e LinkOpened) {
@@ -116,12 +117,13 @@ func (c *Core) leaderChanged() {
 func (c *Core) register() {
 	c.session.phase = joining
 	c.updates.Pause()
+	c.operations.paused = true
 	// A fresh master needs a moment: the first retry waits a second at least.
 	c.session.nextTry = c.now.Add(time.Second + c.backoff())
 	version := c.config.Version
 	if c.info.GetId() == nil {
 		c.toMaster(&link.FromAgent{Message: &link.FromAgent_Register{Register: &link.Register{
-			Agent: c.info, Version: &version, Capabilities: capabilities(), CheckpointedResources: c.resources,
+			Agent: c.info, Version: &version, Capabilities: capabilities(), CheckpointedResources: c.checkpointed(),
 		}}})
 		return
 	}
@@ -146,7 +148,7 @@ func capabilities() []*mesos.AgentInfo_Capability {
 func (c *Core) reregister(version string) *link.Reregister {
 	m := &link.Reregister{
 		Agent: c.info, Version: &version, Capabilities: capabilities(),
-		CheckpointedResources: c.resources, DrainConfig: c.drain,
+		CheckpointedResources: c.checkpointed(), Operations: c.operations.records(), DrainConfig: c.drain,
 	}
 	for _, id := range sorted(c.frameworks) {
 		f := c.frameworks[id]
@@ -186,6 +188,7 @@ func (c *Core) joined(timeout *float64) {
 	}
 	c.session.exits = nil
 	c.updates.Resume(c.now)
+	c.operations.resume(c.now)
 	c.counters.Registrations++
 }
 

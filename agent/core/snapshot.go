@@ -18,6 +18,10 @@ type Snapshot struct {
 	Frameworks []FrameworkView
 	Completed  []FrameworkView
 	Counters   Counters
+	// Total is what the agent has, with reservations and volumes; Operations are those
+	// without acknowledgement.
+	Total      []*mesos.Resource
+	Operations []*mesos.Operation
 }
 
 // FrameworkView is one framework.
@@ -56,6 +60,7 @@ func (c *Core) Snapshot() *Snapshot {
 	s := &Snapshot{
 		Agent: c.info, Recovered: c.recovered, Registered: c.session.phase == joined,
 		Drain: c.drain, DrainSince: c.drainSince, Counters: c.counters,
+		Total: c.total.Proto(), Operations: c.operations.records(),
 	}
 	containers := map[*executorRun][]ContainerView{}
 	for id, have := range c.containers {

@@ -26,9 +26,15 @@ func (c *Core) launchOwn(e *executorRun) {
 	spec := containerizer.Spec{
 		ID: e.run.Container, Container: e.info.GetContainer(), Resources: e.demand(),
 		Sandbox: c.sandbox(e, e.run.Container), User: c.user(e.framework, e.info.GetCommand()),
+		Persistent: c.persistent(e.info.GetResources()),
 	}
 	if e.kind == Custom {
 		spec.Command = e.info.GetCommand()
+		for _, l := range e.queued {
+			for _, t := range l.tasks {
+				spec.Persistent = append(spec.Persistent, c.persistent(t.info.GetResources())...)
+			}
+		}
 	}
 	spec.Env = c.environment(e, spec)
 	if e.kind == Custom && c.config.Token != nil {
@@ -54,6 +60,10 @@ func (c *Core) taskSpec(e *executorRun, id containerizer.ID, t *task) containeri
 		ID: id, Command: info.GetCommand(), Container: info.GetContainer(), Resources: info.GetResources(),
 		Limits: limits(info), ShareCgroups: nested && (linux == nil || linux.GetShareCgroups()),
 		Sandbox: c.sandbox(e, id), User: c.user(e.framework, info.GetCommand()),
+		Persistent: c.persistent(info.GetResources()),
+	}
+	if nested {
+		spec.Inherited = c.persistent(e.info.GetResources())
 	}
 	if spec.User == "" && c.config.SwitchUser {
 		spec.User = c.user(e.framework, e.info.GetCommand())

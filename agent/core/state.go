@@ -31,8 +31,13 @@ type Write interface{ write() }
 // WriteAgent records the admitted agent.
 type WriteAgent struct{ Info *mesos.AgentInfo }
 
-// WriteResources records dynamic reservations and volumes.
-type WriteResources struct{ Resources []*mesos.Resource }
+// WriteResources records dynamic reservations and volumes, and the operations whose end
+// nobody has acknowledged, as one. The data of the volumes in Removing is gone with it.
+type WriteResources struct {
+	Resources  []*mesos.Resource
+	Operations []*mesos.Operation
+	Removing   []*mesos.Resource
+}
 
 // WriteDrain records a drain; nil ends it.
 type WriteDrain struct{ Config *mesos.DrainConfig }
@@ -111,6 +116,7 @@ type State struct {
 	Rebooted   bool
 	Agent      *mesos.AgentInfo
 	Resources  []*mesos.Resource
+	Operations []*mesos.Operation
 	Drain      *mesos.DrainConfig
 	Frameworks []FrameworkState
 }

@@ -3,6 +3,7 @@ package vfs
 import (
 	"errors"
 	"io/fs"
+	"maps"
 	"path"
 	"strings"
 )
@@ -149,6 +150,10 @@ func (m *Mem) Rename(from, to string) error {
 	if _, err := m.change(); err != nil {
 		return err
 	}
+	if m.dirs[from] {
+		m.renameTree(from, to)
+		return nil
+	}
 	data, ok := m.files[from]
 	if !ok {
 		return &fs.PathError{Op: "rename", Path: from, Err: fs.ErrNotExist}
@@ -156,6 +161,24 @@ func (m *Mem) Rename(from, to string) error {
 	delete(m.files, from)
 	m.files[to] = data
 	return nil
+}
+
+// renameTree moves a directory with all that is in it, at once.
+func (m *Mem) renameTree(from, to string) {
+	move(m.files, from, to)
+	move(m.links, from, to)
+	move(m.dirs, from, to)
+}
+
+func move[T any](names map[string]T, from, to string) {
+	moved := map[string]T{}
+	for name, value := range names {
+		if name == from || strings.HasPrefix(name, from+"/") {
+			moved[to+strings.TrimPrefix(name, from)] = value
+			delete(names, name)
+		}
+	}
+	maps.Copy(names, moved)
 }
 
 // Remove removes a file or link.

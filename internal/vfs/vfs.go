@@ -29,6 +29,7 @@ type FS interface {
 	WriteFile(path string, data []byte) error
 	AppendFile(path string, data []byte) error
 	Truncate(path string, size int64) error
+	// Rename moves a file over another, or a directory to a name that is free.
 	Rename(from, to string) error
 	Remove(path string) error
 	RemoveAll(path string) error

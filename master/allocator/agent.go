@@ -313,29 +313,3 @@ func (a *Allocator) giveBack(ag *agent, c *client, back []portion, refusal time.
 		a.refuse(ag, c, back, max(refusal, a.config.Interval))
 	}
 }
-
-// convert changes what resources are, not how many.
-func (a *Allocator) convert(c core.AllocatorConvert) {
-	ag := a.agents[c.Agent]
-	if ag == nil {
-		return
-	}
-	from, to := a.kinds.portions(c.From), a.kinds.portions(c.To)
-	a.count(ag.total, -1)
-	ag.total = add(sub(ag.total, from), to)
-	a.count(ag.total, 1)
-	ag.describe(ag.info)
-	if f := a.frameworks[c.Framework]; f != nil && len(c.From) > 0 {
-		cl := f.client(c.From[0].GetAllocationInfo().GetRole())
-		if held := ag.held[cl]; cl != nil && containsAll(held, from) {
-			ag.held[cl] = add(sub(held, from), to)
-			a.exchange(cl, from, to)
-			return
-		}
-	}
-	if !containsAll(ag.free, from) {
-		return
-	}
-	ag.free = add(sub(ag.free, from), to)
-	a.touch(ag)
-}

@@ -51,6 +51,7 @@ type Allocator struct {
 	stale      bool   // shares of everybody changed
 	epoch      uint64 // counts what may make agents wanted that were not
 	fresh      []*client
+	answers    []core.AllocatorAnswer
 	plain      []int64 // total without reservations and revocables
 	limited    []*role // with quota
 	clients    int
@@ -71,6 +72,8 @@ type Allocator struct {
 // Ready is what a step yields.
 type Ready struct {
 	Offers []core.AllocatorOffer
+	// Answers are to commands that ask, in their order.
+	Answers []core.AllocatorAnswer
 	// Wake is when the allocator wants a Step without commands.
 	Wake time.Time
 }
@@ -122,7 +125,9 @@ func (a *Allocator) Step(now time.Time, commands []core.AllocatorEvent) Ready {
 		a.sweep = now.Add(a.config.Interval)
 	}
 	offers := a.allocate()
-	return Ready{Offers: offers, Wake: a.wake()}
+	answers := a.answers
+	a.answers = nil
+	return Ready{Offers: offers, Answers: answers, Wake: a.wake()}
 }
 
 // Runs counts the steps that looked at agents.
@@ -185,6 +190,10 @@ func (a *Allocator) applyAgent(command core.AllocatorEvent) {
 		a.recover(c)
 	case core.AllocatorConvert:
 		a.convert(c)
+	case core.AllocatorChange:
+		a.change(c)
+	case core.AllocatorShare:
+		a.holdAgain(c)
 	}
 }
 

@@ -137,8 +137,13 @@ func strip(r *mesos.Resource) *mesos.Resource {
 	return out
 }
 
+// identity leaves out where a volume is mounted, and who made it: Mesos compares neither.
 func identity(r *mesos.Resource) string {
-	data, err := proto.MarshalOptions{Deterministic: true, AllowPartial: true}.Marshal(strip(r))
+	plain := strip(r)
+	if p := plain.GetDisk().GetPersistence(); p != nil {
+		plain.Disk.Volume, p.Principal = nil, nil
+	}
+	data, err := proto.MarshalOptions{Deterministic: true, AllowPartial: true}.Marshal(plain)
 	if err != nil {
 		return r.String()
 	}

@@ -43,6 +43,7 @@ type agent struct {
 	inverse        map[FrameworkID]*inverse
 
 	total, used, offered amounts
+	totals               uint64 // counts what the agent announced of its total
 	tasks                bag[task]
 	offers               bag[offer]
 	executors            map[executorKey]*executor
@@ -151,6 +152,7 @@ func (c *Core) describe(a *agent, info *mesos.AgentInfo, checkpointed []*mesos.R
 	a.rec.Info, a.rec.Version, a.rec.Capabilities = info, version, capabilities
 	a.rec.PID = fmt.Sprintf("slave(1)@%s:%d", a.rec.IP, info.GetPort())
 	a.resourceVersion = resourceVersion
+	a.totals++
 	a.total = agentTotal(info.GetResources(), checkpointed)
 	c.byAddress[addressOf(a)] = a
 	c.touchAgent(a)

@@ -50,7 +50,8 @@ func (f *framework) format(resources []*mesos.Resource) []*mesos.Resource {
 	return resources
 }
 
-// keyOf names the kind of a resource: everything but its value.
+// keyOf names the kind of a resource: everything but its value, and but where a volume is
+// mounted, which is the business of who uses it.
 func keyOf(r *mesos.Resource) string {
 	plain := r.Disk == nil && len(r.Reservations) == 0 && r.Revocable == nil && r.Shared == nil && r.ProviderId == nil
 	if plain {
@@ -66,8 +67,7 @@ func keyOf(r *mesos.Resource) string {
 		}
 	}
 	if d := r.Disk; d != nil {
-		fmt.Fprintf(&b, "\x03%s\x00%s\x00%s\x00%s\x00%d", d.GetPersistence().GetId(), d.GetPersistence().GetPrincipal(),
-			d.GetVolume().GetContainerPath(), d.GetVolume().GetHostPath(), d.GetVolume().GetMode())
+		fmt.Fprintf(&b, "\x03%t%s", d.Persistence != nil, d.GetPersistence().GetId())
 		if s := d.Source; s != nil {
 			fmt.Fprintf(&b, "\x04%d\x00%s\x00%s\x00%s\x00%s", s.GetType(), s.GetPath().GetRoot(), s.GetMount().GetRoot(),
 				s.GetId(), s.GetProfile())

@@ -19,6 +19,8 @@ type amount struct {
 	milli  int64  // scalars, in thousandths
 	ranges []span // sorted, apart
 	set    []string
+	// copies is how often a shared volume counts; 0 for what is not shared.
+	copies int
 }
 
 // span holds both its ends.
@@ -36,6 +38,9 @@ func amountsOf(resources []*mesos.Resource) amounts {
 func amountOf(r *mesos.Resource) amount {
 	r = upgraded(r)
 	a := amount{key: keyOf(r), kind: r}
+	if r.Shared != nil {
+		a.copies = 1
+	}
 	switch r.GetType() {
 	case mesos.Value_SCALAR:
 		a.milli = int64(math.Round(r.GetScalar().GetValue() * 1000))
@@ -49,7 +54,14 @@ func amountOf(r *mesos.Resource) amount {
 	return a
 }
 
-func (a amount) empty() bool { return a.milli == 0 && len(a.ranges) == 0 && len(a.set) == 0 }
+func (a amount) shared() bool { return a.kind.Shared != nil }
+
+func (a amount) empty() bool {
+	if a.shared() {
+		return a.copies == 0
+	}
+	return a.milli == 0 && len(a.ranges) == 0 && len(a.set) == 0
+}
 
 // put adds (sign 1) or takes away (sign -1) in a slice that the caller owns.
 func (s amounts) put(a amount, sign int64) amounts {
@@ -61,7 +73,11 @@ func (s amounts) put(a amount, sign int64) amounts {
 		return append(s, a)
 	}
 	b := s[i]
-	b.milli += sign * a.milli
+	if b.shared() {
+		b.copies += int(sign) * a.copies
+	} else {
+		b.milli += sign * a.milli
+	}
 	if sign > 0 {
 		b.ranges, b.set = uniteSpans(b.ranges, a.ranges), uniteSets(b.set, a.set)
 	} else {
@@ -115,6 +131,9 @@ func (s amounts) contains(t amounts) bool {
 			}
 			return false
 		}
+		if s[i].copies < a.copies || a.whole() && s[i].milli != a.milli {
+			return false
+		}
 		if s[i].milli < a.milli || len(subtractSpans(a.ranges, s[i].ranges)) > 0 || len(without(a.set, s[i].set)) > 0 {
 			return false
 		}
@@ -125,18 +144,36 @@ func (s amounts) contains(t amounts) bool {
 func (s amounts) equal(t amounts) bool { return s.contains(t) && t.contains(s) }
 
 // intersect is what both have.
-func (s amounts) intersect(t amounts) amounts { return s.minus(s.minus(t)) }
+func (s amounts) intersect(t amounts) amounts {
+	var both amounts
+	for _, a := range s {
+		i := t.find(a.key)
+		if i < 0 {
+			continue
+		}
+		b := a
+		b.milli, b.copies = min(a.milli, t[i].milli), min(a.copies, t[i].copies)
+		b.ranges, b.set = subtractSpans(a.ranges, subtractSpans(a.ranges, t[i].ranges)), without(a.set, without(a.set, t[i].set))
+		if !b.empty() {
+			both = append(both, b)
+		}
+	}
+	return both
+}
 
 // negative says whether something was taken that was not there.
 func (s amounts) negative() bool {
-	return slices.ContainsFunc(s, func(a amount) bool { return a.milli < 0 })
+	return slices.ContainsFunc(s, func(a amount) bool { return a.milli < 0 || a.copies < 0 })
 }
 
 // protos gives the messages.
 func (s amounts) protos() []*mesos.Resource {
-	list := make([]*mesos.Resource, len(s))
-	for i, a := range s {
-		list[i] = a.proto()
+	list := make([]*mesos.Resource, 0, len(s))
+	for _, a := range s {
+		list = append(list, a.proto())
+		for n := 1; n < a.copies; n++ {
+			list = append(list, a.proto())
+		}
 	}
 	return list
 }

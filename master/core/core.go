@@ -34,6 +34,8 @@ type Core struct {
 	turns      maintenanceTurns
 	reviews    []*agent // that changed in this step, and are more than ordinary
 	offers     map[OfferID]*offer
+	orphans    map[FrameworkID][]*operation // of frameworks that have not come yet
+	asked      map[uint64]func(AllocatorAnswer)
 
 	registry *registry.Contents // settings only: weights, quotas, maintenance
 	// orderedQuotas has those of the registry with the writes under way; quotaChanges counts
@@ -46,7 +48,7 @@ type Core struct {
 	timers    timerHeap
 	timerSeq  uint64
 
-	nextFramework, nextAgent, nextOffer, nextOperation, nextGeneration uint64
+	nextFramework, nextAgent, nextOffer, nextOperation, nextGeneration, nextAsked uint64
 
 	pub published
 }
@@ -71,6 +73,8 @@ func New(cfg Config) *Core {
 		inverse:    map[OfferID]*inverse{},
 		awaited:    map[AgentID]*agent{},
 		offers:     map[OfferID]*offer{},
+		orphans:    map[FrameworkID][]*operation{},
+		asked:      map[uint64]func(AllocatorAnswer){},
 		pending:    map[PersistID]func(){},
 		registry:   registry.NewContents(),
 	}
@@ -145,6 +149,8 @@ func (c *Core) handle(event Event) {
 		c.agentMessage(e)
 	case Offered:
 		c.offered(e.Offers)
+	case AllocatorAnswered:
+		c.allocatorAnswered(e)
 	case RegistryDone:
 		c.registryDone(e)
 	case OperatorCall:

@@ -167,6 +167,14 @@ func describeAllocatorEvent(e AllocatorEvent) string {
 		return fmt.Sprintf("%s %s %s", name, e.ID, amountsOf(e.Total))
 	case AllocatorRecover:
 		return fmt.Sprintf("%s %s on %s: %s refused for %s", name, e.Framework, e.Agent, amountsOf(e.Resources), e.Refusal)
+	case AllocatorChange:
+		text := fmt.Sprintf("%s %d of %s: %s into %s", name, e.Asked, e.Agent, amountsOf(e.From), amountsOf(e.To))
+		for _, back := range e.Recover {
+			text += fmt.Sprintf(", after %s of %s", amountsOf(back.Resources), back.Framework)
+		}
+		return text
+	case AllocatorShare:
+		return fmt.Sprintf("%s %s on %s: %s", name, e.Framework, e.Agent, amountsOf(e.Resources))
 	case AllocatorConvert:
 		return fmt.Sprintf("%s %s on %s: %s into %s", name, e.Framework, e.Agent, amountsOf(e.From), amountsOf(e.To))
 	}

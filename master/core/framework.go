@@ -48,6 +48,7 @@ func (c *Core) addFramework(id FrameworkID, info *mesos.FrameworkInfo) *framewor
 	c.frameworks[id] = f
 	f.slot = c.pub.frameworks.insert(f.publish())
 	c.touchFramework(f)
+	c.claimOperations(f)
 	return f
 }
 

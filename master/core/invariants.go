@@ -52,7 +52,7 @@ func (c *Core) checkAgent(a *agent) error {
 		if t.agentIndex != i || t.agent != a || t.framework.tasks[t.id] != t {
 			return fmt.Errorf("task %s is not where it says", t.id)
 		}
-		if t.released != terminal(t.rec.State) {
+		if t.released != (terminal(t.rec.State) || t.missing) {
 			return fmt.Errorf("task %s in %s: released %t", t.id, t.rec.State, t.released)
 		}
 		if !t.released {
@@ -73,7 +73,7 @@ func (c *Core) checkAgent(a *agent) error {
 	case a.used.negative() || a.offered.negative() || a.total.negative():
 		return fmt.Errorf("negative: used %s, offered %s, total %s", a.used, a.offered, a.total)
 	}
-	if sum := used.plus(offered).allocated(""); !a.total.contains(sum) {
+	if sum := used.plus(offered).allocated("").once(); !a.total.contains(sum) {
 		return fmt.Errorf("used and offered %s, of %s", sum, a.total)
 	}
 	return nil

@@ -46,7 +46,7 @@ func (c *Core) checkTask(x *acceptance, info *mesos.TaskInfo) error {
 	if e := info.GetExecutor(); e != nil && scope.Executor(e.GetExecutorId().GetValue()) == nil {
 		total = total.plus(amountsOf(e.GetResources()))
 	}
-	if !x.remaining.contains(total) {
+	if !x.remaining.contains(total.once()) {
 		return validation.Invalid("Total resources " + total.String() +
 			" required by task and its executor is more than available " + x.remaining.String())
 	}
@@ -118,6 +118,11 @@ func (c *Core) takeExecutor(x *acceptance, info *mesos.ExecutorInfo) (fresh bool
 func (c *Core) takeTask(x *acceptance, info *mesos.TaskInfo, executor *mesos.ExecutorInfo) {
 	t := c.addTask(x.framework, x.agent, newRecord(x.framework, info, executor))
 	x.remaining = x.remaining.minus(t.resources)
+	if shared := t.resources.onlyShared(); !shared.empty() {
+		// The next task can use it, too.
+		x.remaining = x.remaining.plus(shared)
+		c.allocate(AllocatorShare{Framework: x.framework.id, Agent: x.agent.id, Resources: shared.protos()})
+	}
 	c.send(OperatorEvent{Type: TaskAdded, Task: t.rec})
 }
 
@@ -176,7 +181,7 @@ func (c *Core) checkGroup(x *acceptance, group *mesos.TaskGroupInfo, executor *m
 	if scope.Executor(executor.GetExecutorId().GetValue()) == nil {
 		total = total.plus(amountsOf(executor.GetResources()))
 	}
-	if !x.remaining.contains(total) {
+	if !x.remaining.contains(total.once()) {
 		return validation.Invalid("Total resources " + total.String() +
 			" required by task group and its executor are more than available " + x.remaining.String())
 	}

@@ -38,6 +38,30 @@ type Counters struct {
 	InvalidMessagesToFramework uint64
 	ExitedExecutors            uint64
 	DroppedMessages            uint64
+
+	// Operations counts operations by what they are and how they stand.
+	Operations                       OperationCounters
+	ValidOperationUpdates            uint64
+	InvalidOperationUpdates          uint64
+	ValidOperationAcknowledgements   uint64
+	InvalidOperationAcknowledgements uint64
+}
+
+// OperationCounters is indexed by mesos.Offer_Operation_Type and mesos.OperationState.
+type OperationCounters [15][10]uint64
+
+func (n *OperationCounters) count(kind mesos.Offer_Operation_Type, state mesos.OperationState) {
+	if kind >= 0 && int(kind) < len(n) && state >= 0 && int(state) < len(n[kind]) {
+		n[kind][state]++
+	}
+}
+
+// move counts an operation in another state.
+func (n *OperationCounters) move(kind mesos.Offer_Operation_Type, from, to mesos.OperationState) {
+	n.count(kind, to)
+	if kind >= 0 && int(kind) < len(n) && from >= 0 && int(from) < len(n[kind]) && n[kind][from] > 0 {
+		n[kind][from]--
+	}
 }
 
 // TaskEnd is how a task ended.

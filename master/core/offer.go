@@ -68,12 +68,13 @@ func (c *Core) makeOffer(given AllocatorOffer) *offer {
 	if a != nil && given.Generation != 0 && given.Generation != a.generation {
 		return nil // the allocator dropped it with the agent's removal
 	}
-	stale := given.QuotaChanges != c.quotaChanges
+	// A shared volume can be destroyed while an offer of it is on its way.
+	stale := given.QuotaChanges != c.quotaChanges || a != nil && !a.total.contains(resources.onlyShared().allocated(""))
 	if stale || f == nil || f.conn == 0 || !f.rec.Active || !f.hasRole(role) || a == nil || !a.rec.Active || a.link == nil {
 		c.allocatorRecover(framework, agentName, resources, nil)
 		return nil
 	}
-	o := &offer{id: c.newOfferID(), framework: f, agent: a, role: role, resources: resources}
+	o := &offer{id: c.newOfferID(), framework: f, agent: a, role: role, resources: a.describeVolumes(resources)}
 	o.rec = &Offer{Info: c.describeOffer(o), SentAt: c.now}
 	c.offers[o.id] = o
 	o.slot = c.pub.offers.insert(o.rec)
@@ -148,6 +149,10 @@ func (c *Core) rescind(o *offer) {
 	} else {
 		c.returnOffer(o)
 	}
+	c.tellRescinded(o)
+}
+
+func (c *Core) tellRescinded(o *offer) {
 	o.framework.rec.Counters.OffersRescinded++
 	c.toFramework(o.framework, &scheduler.Event{Type: scheduler.Event_RESCIND.Enum(),
 		Rescind: &scheduler.Event_Rescind{OfferId: offerID(o.id)}})

@@ -21,6 +21,8 @@ func (c *Core) operatorCall(e OperatorCall) {
 		c.reactivate(e.Request, call.Agent)
 	case UpdateSchedule, StartMaintenance, StopMaintenance:
 		c.maintenanceCall(e.Request, call)
+	case OperateAgent:
+		c.operateAgent(e, call)
 	case UpdateWeights:
 		c.updateWeights(e.Request, call)
 	default:

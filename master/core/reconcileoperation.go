@@ -44,13 +44,39 @@ func (c *Core) unknownOperation(id AgentID) (mesos.OperationState, string) {
 	return mesos.OperationState_OPERATION_UNKNOWN, "Reconciliation: Operation is unknown"
 }
 
-// adoptOperation adds an operation that a returning agent still has.
+// adoptOperation adds an operation that a returning agent still has, or takes over its state.
 func (c *Core) adoptOperation(a *agent, info *mesos.Operation) {
-	if a.operations[string(info.GetUuid().GetValue())] != nil {
+	if o := a.operations[string(info.GetUuid().GetValue())]; o != nil {
+		c.takeOperationStatus(o, info.GetLatestStatus())
 		return
 	}
 	id := FrameworkID(info.GetFrameworkId().GetValue())
-	c.keepOperation(&operation{framework: c.frameworks[id], agent: a, rec: &Operation{Framework: id, Info: info}})
+	state := info.GetLatestStatus().GetState()
+	c.pub.counters.Operations.count(info.GetInfo().GetType(), state)
+	c.keepOperation(&operation{framework: c.frameworks[id], agent: a, abandoned: id == "" || c.removed[id],
+		rec: &Operation{Framework: id, Info: info}})
+}
+
+// dropMissingOperations ends the operations that a returning agent does not have: the order
+// never reached it, or its end was acknowledged. What it made is among the agent's resources, or not.
+func (c *Core) dropMissingOperations(a *agent, listed []*mesos.Operation) {
+	known := make(map[string]bool, len(listed))
+	for _, info := range listed {
+		known[string(info.GetUuid().GetValue())] = true
+	}
+	for _, uuid := range sortedKeys(a.operations) {
+		o := a.operations[uuid]
+		if known[uuid] {
+			continue
+		}
+		if id := o.rec.Info.GetInfo().Id; id != nil && !operationEnded(o.rec.Info.GetLatestStatus().GetState()) {
+			status := &mesos.OperationStatus{OperationId: id, State: mesos.OperationState_OPERATION_DROPPED.Enum(),
+				Message: ptr("Operation is unknown to the agent"), AgentId: agentID(a.id)}
+			c.takeOperationStatus(o, status)
+			c.operationStatus(o.framework, status)
+		}
+		c.removeOperation(o)
+	}
 }
 
 // loseOperations tells frameworks of the operations on an agent that is given up.
@@ -61,19 +87,26 @@ func (c *Core) loseOperations(a *agent, why mesos.TaskState) {
 	}
 	for _, uuid := range sortedKeys(a.operations) {
 		o := a.operations[uuid]
-		if id := o.rec.Info.GetInfo().Id; id != nil && o.framework != nil {
-			c.operationStatus(o.framework, &mesos.OperationStatus{OperationId: id, State: state.Enum(), AgentId: agentID(a.id)})
+		if id := o.rec.Info.GetInfo().Id; id != nil && !o.abandoned {
+			status := &mesos.OperationStatus{OperationId: id, State: state.Enum(), AgentId: agentID(a.id)}
+			c.takeOperationStatus(o, status)
+			c.operationStatus(o.framework, status)
 		}
 		c.removeOperation(o)
 	}
 }
 
-// dropOperations forgets the operations of a framework that ends; what they made stays.
+// dropOperations abandons the operations of a framework that ends: what they made stays, and the
+// master acknowledges for it.
 func (c *Core) dropOperations(f *framework) {
 	for _, id := range sortedKeys(f.operations) {
 		o := f.operations[id]
 		delete(f.operations, id)
-		o.framework = nil
+		o.framework, o.abandoned = nil, true
+		if status := o.rec.Info.GetLatestStatus(); operationEnded(status.GetState()) && o.agent.link != nil {
+			c.releaseOperationUpdate(o.agent, o.rec.Info.Uuid, status.GetUuid())
+			c.removeOperation(o)
+		}
 	}
 }
 
@@ -98,6 +131,7 @@ func (c *Core) updateAgent(a *agent, m *link.UpdateAgent) {
 	for _, o := range stale {
 		c.rescind(o)
 	}
+	a.totals++
 	a.total = total
 	c.touchAgent(a)
 	c.allocatorUpdateAgent(a)

@@ -44,6 +44,7 @@ func (c *Core) reconnect(a *agent, l *agentLink, m *link.Reregister) {
 		missing = nil
 	}
 	c.dropMissingExecutors(a, m)
+	c.dropMissingOperations(a, m.GetOperations())
 	if c.adopt(a, m) {
 		// The allocator cannot be told of single allocations that it did not make.
 		c.allocatorRemoveAgent(a)
@@ -74,8 +75,8 @@ func (c *Core) reregistered(a *agent, missing []*link.ReconcileTask) {
 	}}})
 }
 
-// missingTasks are those that the agent should have and did not list. A terminal one whose
-// end is acknowledged can be forgotten by both at different times, so it is let go here.
+// missingTasks are those that the agent should have and did not list: they use nothing there. A
+// terminal one whose end is acknowledged can be forgotten by both at different times, so it is let go here.
 func (c *Core) missingTasks(a *agent, m *link.Reregister) []*link.ReconcileTask {
 	listed := make(map[taskKey]bool, len(m.GetTasks()))
 	for _, t := range m.GetTasks() {
@@ -90,6 +91,8 @@ func (c *Core) missingTasks(a *agent, m *link.Reregister) []*link.ReconcileTask 
 			ended = append(ended, t)
 		default:
 			missing = append(missing, &link.ReconcileTask{FrameworkId: frameworkID(t.framework.id), TaskId: taskID(t.id)})
+			t.missing = true
+			c.release(t)
 		}
 	}
 	for _, t := range ended {

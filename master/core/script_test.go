@@ -177,8 +177,14 @@ func parseEvent(verb, rest string) (Event, error) {
 	case "unlink":
 		return AgentLinkClosed{Link: LinkID(number(0))}, nil
 	case "offer", "late-offer":
-		return Offered{Offers: []AllocatorOffer{{Framework: FrameworkID(words[0]), Role: words[1], Agent: AgentID(words[2]),
-			Resources: parseResources(words[3], "")}}}, nil
+		offered := AllocatorOffer{Framework: FrameworkID(words[0]), Role: words[1], Agent: AgentID(words[2]),
+			Resources: parseResources(words[3], "")}
+		for _, disk := range words[4:] {
+			offered.Resources = append(offered.Resources, parseDisk(strings.Split(disk, "/")))
+		}
+		return Offered{Offers: []AllocatorOffer{offered}}, nil
+	case "answered":
+		return parseAnswer(words), nil
 	case "written":
 		return RegistryDone{ID: PersistID(number(0))}, nil
 	case "failed":
@@ -190,6 +196,9 @@ func parseEvent(verb, rest string) (Event, error) {
 }
 
 func parseOperator(words []string) (Event, error) {
+	if call := parseOperate(words); call != nil {
+		return OperatorCall{Request: 99, Call: call}, nil
+	}
 	if call := parseSetting(words); call != nil {
 		return OperatorCall{Request: 99, Call: call}, nil
 	}
@@ -280,6 +289,8 @@ func parseSubscribe(words []string) (Event, error) {
 			info.FailoverTimeout = ptr(d.Seconds())
 		case "principal":
 			e.Principal = value
+		case "sharing":
+			capability(mesos.FrameworkInfo_Capability_SHARED_RESOURCES)
 		case "suppressed":
 			e.Call.SuppressedRoles = strings.Split(value, ",")
 		default:
@@ -376,7 +387,8 @@ func parseAgent(verb string, words []string, id LinkID) (Event, error) {
 func allCapabilities() []*mesos.AgentInfo_Capability {
 	var list []*mesos.AgentInfo_Capability
 	for _, c := range []mesos.AgentInfo_Capability_Type{mesos.AgentInfo_Capability_AGENT_OPERATION_FEEDBACK,
-		mesos.AgentInfo_Capability_TASK_RESOURCE_LIMITS, mesos.AgentInfo_Capability_AGENT_DRAINING} {
+		mesos.AgentInfo_Capability_TASK_RESOURCE_LIMITS, mesos.AgentInfo_Capability_AGENT_DRAINING,
+		mesos.AgentInfo_Capability_RESIZE_VOLUME} {
 		list = append(list, &mesos.AgentInfo_Capability{Type: c.Enum()})
 	}
 	return list
@@ -416,6 +428,10 @@ func parseReported(r *link.Reregister, word string) error {
 	case "task":
 		r.Tasks = append(r.Tasks, &mesos.Task{Name: &parts[1], TaskId: taskID(TaskID(parts[1])), FrameworkId: frameworkID(framework),
 			AgentId: r.Agent.Id, State: taskState(parts[2]).Enum(), Resources: parseResources(parts[3], "web")})
+	case "disk":
+		r.CheckpointedResources = append(r.CheckpointedResources, parseDisk(parts))
+	case "operation":
+		r.Operations = append(r.Operations, parseReportedOperation(parts))
 	case "framework":
 		r.Frameworks = append(r.Frameworks, &mesos.FrameworkInfo{User: ptr("root"), Name: ptr("fw"), Id: frameworkID(framework),
 			Roles: []string{"web"}, FailoverTimeout: ptr(60.0), Capabilities: []*mesos.FrameworkInfo_Capability{

@@ -16,6 +16,8 @@ type task struct {
 	resources  amounts
 	// released: the allocator has the resources back.
 	released bool
+	// missing: its agent does not have it, and will say so.
+	missing bool
 }
 
 // unreachableTask is a task whose agent was given up.

@@ -82,6 +82,9 @@ func commandOf(call *master.Call) core.OperatorCommand {
 	if command := maintenanceCommand(call); command != nil {
 		return command
 	}
+	if command := operationCommand(call); command != nil {
+		return command
+	}
 	return settingCommand(call)
 }
 

@@ -3,6 +3,8 @@ package httpapi
 import (
 	"net/http"
 	"strings"
+
+	"agora.dev/agora/api/mesos/v1"
 )
 
 // router finds handlers under every spelling that clients use: with or without /master,
@@ -65,6 +67,10 @@ func (s *Server) routes() map[string]http.HandlerFunc {
 		"/tasks":            s.leading(s.get(s.tasks)),
 		"/roles":            s.leading(s.get(s.roles)),
 		"/teardown":         s.leading(s.teardown),
+		"/reserve":          s.leading(s.operation("resources", func(list []*mesos.Resource) *mesos.Offer_Operation { return reserve(list, nil) })),
+		"/unreserve":        s.leading(s.operation("resources", unreserve)),
+		"/create-volumes":   s.leading(s.operation("volumes", create)),
+		"/destroy-volumes":  s.leading(s.operation("volumes", destroy)),
 		"/weights":          s.leading(s.weights),
 		"/quota":            s.leading(s.quota),
 

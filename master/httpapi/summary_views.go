@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"cmp"
-	"io"
 	"maps"
 	"net/http"
 	"net/url"
@@ -155,18 +154,8 @@ func number(q url.Values, name string, otherwise int) int {
 
 // teardown is POST /teardown with frameworkId in the form.
 func (s *Server) teardown(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodPost {
-		methodNotAllowed(w, r, http.MethodPost)
-		return
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 64<<10))
-	if err != nil {
-		text(w, http.StatusBadRequest, "Unable to decode query string: body is too large")
-		return
-	}
-	form, err := url.ParseQuery(string(body))
-	if err != nil {
-		text(w, http.StatusBadRequest, "Unable to decode query string: "+err.Error())
+	form, ok := s.form(w, r)
+	if !ok {
 		return
 	}
 	id := form.Get("frameworkId")

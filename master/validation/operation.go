@@ -9,13 +9,17 @@ import (
 
 // OperationScope answers what an operation's validity depends on beside itself.
 type OperationScope struct {
-	// Info is the framework's; Principal its authenticated identity, or empty.
+	// Info is the framework's, nil for an operator; Principal the authenticated identity, or empty.
 	Info      *mesos.FrameworkInfo
 	Principal string
 	// Where ends each text, as Mesos names the agent in it.
-	Where        string
-	VolumeExists func(id string) bool
-	VolumeInUse  func(id string) bool
+	Where string
+	// Resize says whether the agent can grow and shrink volumes.
+	Resize bool
+	// VolumeExists and VolumeInUse look for a volume on the agent: a persistence id is one for
+	// each role.
+	VolumeExists func(role, id string) bool
+	VolumeInUse  func(role, id string) bool
 }
 
 // Operation checks an offer operation that launches nothing.
@@ -32,26 +36,37 @@ func operation(op *mesos.Offer_Operation, in OperationScope) error {
 	case mesos.Offer_Operation_RESERVE:
 		return reserve(op.GetReserve(), in)
 	case mesos.Offer_Operation_UNRESERVE:
-		return unreserve(op.GetUnreserve())
+		return unreserve(op.GetUnreserve(), in)
 	case mesos.Offer_Operation_CREATE:
 		return create(op.GetCreate(), in)
 	case mesos.Offer_Operation_DESTROY:
 		return destroy(op.GetDestroy(), in)
+	case mesos.Offer_Operation_GROW_VOLUME:
+		return grow(op.GetGrowVolume(), in)
+	case mesos.Offer_Operation_SHRINK_VOLUME:
+		return shrink(op.GetShrinkVolume(), in)
+	case mesos.Offer_Operation_CREATE_DISK:
+		return onProvider(op.GetCreateDisk().GetSource())
+	case mesos.Offer_Operation_DESTROY_DISK:
+		return onProvider(op.GetDestroyDisk().GetSource())
 	}
 	return invalidf("Operation %s is not supported", op.GetType())
 }
 
 func reserve(r *mesos.Offer_Operation_Reserve, in OperationScope) error {
-	if len(r.GetSource()) > 0 {
+	if len(r.GetSource()) > 0 && in.Info != nil {
 		return invalid("Reserve operations of frameworks must not have a 'source'")
 	}
-	if err := operands(r.GetResources()); err != nil {
+	if err := operands(r.GetResources(), in); err != nil {
 		return err
 	}
 	for _, resource := range r.GetResources() {
 		if err := reserved(resource, in); err != nil {
 			return err
 		}
+	}
+	if in.Info == nil {
+		return source(r, in)
 	}
 	return prefix("Invalid reservation resources: ", oneRole(r.GetResources()))
 }
@@ -71,6 +86,9 @@ func reserved(r *mesos.Resource, in OperationScope) error {
 				" reserved resource in the request with principal '%s'", in.Principal, innermost.GetPrincipal())
 		}
 	}
+	if in.Info == nil {
+		return nil
+	}
 	role, allocated := reservationRole(r), r.GetAllocationInfo().GetRole()
 	if allocated != role {
 		return invalidf("A reserve operation was attempted for a resource with role '%s', but the resource was"+
@@ -83,8 +101,8 @@ func reserved(r *mesos.Resource, in OperationScope) error {
 	return nil
 }
 
-func unreserve(u *mesos.Offer_Operation_Unreserve) error {
-	if err := operands(u.GetResources()); err != nil {
+func unreserve(u *mesos.Offer_Operation_Unreserve, in OperationScope) error {
+	if err := operands(u.GetResources(), in); err != nil {
 		return err
 	}
 	for _, r := range u.GetResources() {
@@ -100,7 +118,7 @@ func unreserve(u *mesos.Offer_Operation_Unreserve) error {
 }
 
 func create(op *mesos.Offer_Operation_Create, in OperationScope) error {
-	if err := operands(op.GetVolumes()); err != nil {
+	if err := operands(op.GetVolumes(), in); err != nil {
 		return err
 	}
 	if err := persistentVolumes(op.GetVolumes()); err != nil {
@@ -111,10 +129,10 @@ func create(op *mesos.Offer_Operation_Create, in OperationScope) error {
 	}
 	for _, v := range op.GetVolumes() {
 		p := v.GetDisk().GetPersistence()
-		if in.VolumeExists(p.GetId()) {
+		if in.VolumeExists(reservationRole(v), p.GetId()) {
 			return invalid("Persistence ID '" + p.GetId() + "' is not unique")
 		}
-		if v.Shared != nil && !HasCapability(in.Info, mesos.FrameworkInfo_Capability_SHARED_RESOURCES) {
+		if v.Shared != nil && in.Info != nil && !HasCapability(in.Info, mesos.FrameworkInfo_Capability_SHARED_RESOURCES) {
 			return invalid("Create volume operation has been attempted by framework with no SHARED_RESOURCES capability")
 		}
 		if in.Principal != "" && p.GetPrincipal() != in.Principal {
@@ -126,14 +144,19 @@ func create(op *mesos.Offer_Operation_Create, in OperationScope) error {
 }
 
 func destroy(op *mesos.Offer_Operation_Destroy, in OperationScope) error {
-	if err := operands(op.GetVolumes()); err != nil {
+	if err := operands(op.GetVolumes(), in); err != nil {
 		return err
 	}
 	if err := persistentVolumes(op.GetVolumes()); err != nil {
 		return prefix("Not a persistent volume: ", err)
 	}
 	for _, v := range op.GetVolumes() {
-		if in.VolumeInUse(v.GetDisk().GetPersistence().GetId()) {
+		if !in.VolumeExists(reservationRole(v), v.GetDisk().GetPersistence().GetId()) {
+			return invalid("Persistent volumes not found")
+		}
+	}
+	for _, v := range op.GetVolumes() {
+		if in.VolumeInUse(reservationRole(v), v.GetDisk().GetPersistence().GetId()) {
 			return invalid("Persistent volumes in use")
 		}
 	}
@@ -141,9 +164,14 @@ func destroy(op *mesos.Offer_Operation_Destroy, in OperationScope) error {
 }
 
 // operands checks what an operation works on.
-func operands(resources []*mesos.Resource) error {
+func operands(resources []*mesos.Resource, in OperationScope) error {
 	if len(resources) == 0 {
 		return invalid("Invalid resources: Resource cannot be empty")
+	}
+	for _, r := range resources {
+		if in.Info == nil && r.AllocationInfo != nil {
+			return invalid("Invalid resources: Resource " + Describe(r) + " must not be allocated to a role")
+		}
 	}
 	if err := Resources(resources); err != nil {
 		return prefix("Invalid resources: ", err)

@@ -1,6 +1,7 @@
 package linux
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -25,18 +26,13 @@ func hostFiles() (out []specs.Mount) {
 // volumes adds a mount for each volume. A path relative to the sandbox is resolved
 // inside it, whatever links the task put there.
 func volumes(oci *specs.Spec, spec containerizer.Spec, sandbox string) error {
+	if err := persistent(oci, spec, sandbox); err != nil {
+		return err
+	}
 	for _, v := range spec.Container.GetVolumes() {
 		m := specs.Mount{Destination: v.GetContainerPath(), Type: "bind", Options: []string{"rbind", "nosuid", "nodev"}}
-		if !filepath.IsAbs(m.Destination) {
-			if !filepath.IsLocal(m.Destination) {
-				return fmt.Errorf("volume %q: its path leaves the sandbox", m.Destination)
-			}
-			if oci.Root.Path == "/" {
-				if err := makeInside(spec.Sandbox, m.Destination); err != nil {
-					return fmt.Errorf("volume %q: %w", m.Destination, err)
-				}
-			}
-			m.Destination = filepath.Join(sandbox, m.Destination)
+		if err := destination(&m, oci, spec, sandbox); err != nil {
+			return fmt.Errorf("volume %q: %w", m.Destination, err)
 		}
 		if v.GetMode() == mesos.Volume_RO {
 			m.Options = append(m.Options, "ro")
@@ -46,6 +42,23 @@ func volumes(oci *specs.Spec, spec containerizer.Spec, sandbox string) error {
 		}
 		oci.Mounts = append(oci.Mounts, m)
 	}
+	return nil
+}
+
+// destination makes the place of a mount. One relative to the sandbox stays inside it.
+func destination(m *specs.Mount, oci *specs.Spec, spec containerizer.Spec, sandbox string) error {
+	if filepath.IsAbs(m.Destination) {
+		return nil
+	}
+	if !filepath.IsLocal(m.Destination) {
+		return errors.New("its path leaves the sandbox")
+	}
+	if oci.Root.Path == "/" {
+		if err := makeInside(spec.Sandbox, m.Destination); err != nil {
+			return err
+		}
+	}
+	m.Destination = filepath.Join(sandbox, m.Destination)
 	return nil
 }
 
@@ -63,6 +76,7 @@ func source(m *specs.Mount, v *mesos.Volume, spec containerizer.Spec) error {
 			if base = parentSandbox(spec); base == "" {
 				return fmt.Errorf("a volume from the parent needs a nested container")
 			}
+			base, host = inherited(m, spec, base, host)
 		}
 	default:
 		if s != nil {

@@ -1,0 +1,106 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"agora.dev/agora/agent/checkpoint"
+	"agora.dev/agora/agent/containerizer"
+	mesos "agora.dev/agora/api/mesos/v1"
+)
+
+// remover deletes what destroyed volumes left in the trash of each disk.
+type remover struct {
+	trash []string
+	log   *slog.Logger
+	kick  chan struct{}
+}
+
+// newRemover knows the disks of an agent: its work directory and those among its resources.
+func newRemover(paths checkpoint.Paths, resources []*mesos.Resource, log *slog.Logger) *remover {
+	r := &remover{trash: []string{paths.Trash(&mesos.Resource{})}, log: log, kick: make(chan struct{}, 1)}
+	for _, one := range resources {
+		if dir := paths.Trash(one); one.GetDisk().GetSource() != nil && dir != "" {
+			r.trash = append(r.trash, dir)
+		}
+	}
+	return r
+}
+
+// wake lets it look again; it never waits.
+func (r *remover) wake() {
+	select {
+	case r.kick <- struct{}{}:
+	default: // it has not looked since the last time
+	}
+}
+
+// run deletes until ctx ends; what is left then is found by the next agent.
+func (r *remover) run(ctx context.Context) {
+	for {
+		for _, dir := range r.trash {
+			r.empty(ctx, dir)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.kick:
+		}
+	}
+}
+
+func (r *remover) empty(ctx context.Context, dir string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		r.log.Warn("destroyed volumes not found", "directory", dir, "error", err)
+	}
+	for _, e := range entries {
+		if ctx.Err() != nil {
+			return
+		}
+		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+			r.log.Warn("data of a destroyed volume not removed", "path", filepath.Join(dir, e.Name()), "error", err)
+		}
+	}
+}
+
+// prepareVolumes makes the directories of a container's volumes, and gives them to its user as Mesos
+// does: the directory alone, and a shared one only as long as nobody has it.
+func prepareVolumes(spec containerizer.Spec) error {
+	for _, v := range spec.Persistent {
+		if err := prepareVolume(v, spec.User); err != nil {
+			return fmt.Errorf("persistent volume %s: %w", v.ID, err)
+		}
+	}
+	return nil
+}
+
+func prepareVolume(v containerizer.PersistentVolume, user string) error {
+	if v.Source == "" {
+		return errors.New("this agent has no disks of its kind")
+	}
+	if v.Mount {
+		if _, err := os.Stat(v.Source); err != nil {
+			return err
+		}
+		// A volume that was here before may still be on its way out.
+		if err := os.RemoveAll(filepath.Join(v.Source, checkpoint.MountTrash)); err != nil {
+			return err
+		}
+	} else if err := os.MkdirAll(v.Source, 0o755); err != nil {
+		return err
+	}
+	if v.Shared {
+		info, err := os.Stat(v.Source)
+		if stat, ok := info.Sys().(*syscall.Stat_t); err != nil || !ok || stat.Uid != 0 {
+			return err
+		}
+	}
+	return chown(v.Source, user)
+}
