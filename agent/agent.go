@@ -216,7 +216,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	uplink := &linker{dialer: a.deps.Dialer, post: post, ctx: runCtx}
 	m := &machine{
 		core: a.core, write: a.write, link: uplink, executors: a.broker, containers: works,
-		sandboxes: garbage, log: a.deps.Log, exit: a.leave,
+		sandboxes: garbage, log: a.deps.Log, exit: a.leave, relays: newRelays(runCtx, a),
 	}
 	if a.recovered.Agent != nil {
 		id := a.recovered.Agent.GetId().GetValue()
@@ -230,8 +230,10 @@ func (a *Agent) Run(ctx context.Context) error {
 	for _, c := range found {
 		works.watch(c.ID) // the core hears of an ended root like of any other
 	}
-	server := a.server()
+	api := a.api()
+	server, relayed := a.server(api), a.server(api.Relayed())
 	wg.Go(func() { server.Serve(a.listener) })
+	wg.Go(func() { relayed.Serve(m.relays) })
 	a.deps.Log.Info("agent started", "address", a.Address(), "work_dir", a.config.WorkDir)
 	select {
 	case <-ctx.Done():
@@ -240,8 +242,10 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	a.broker.CloseAll()
 	server.Close()
+	relayed.Close()
 	cancel()
 	wg.Wait()
+	m.relays.wg.Wait()
 	uplink.wg.Wait()
 	works.wg.Wait()
 	return err
@@ -300,14 +304,17 @@ func (a *Agent) Snapshot(ctx context.Context) (*core.Snapshot, error) {
 	}
 }
 
-func (a *Agent) server() *http.Server {
-	handler := httpapi.New(httpapi.Config{
+func (a *Agent) api() *httpapi.Server {
+	return httpapi.New(httpapi.Config{
 		Backend: a, Broker: a.broker, Containers: a.deps.Containerizer, Tokens: a.tokens, Version: a.config.Version,
 		Endpoint: a.Address(), Flags: a.config.shown(), LogFile: a.config.LogFile, Started: a.started,
 		SessionDir: filepath.Join(a.paths.Runtime(), "sessions"), Log: a.deps.Log,
 		Images: a.deps.Images, Level: a.level, StandaloneDir: a.paths.Standalone(), Standalone: a.standalone, Account: account,
 		Basic: a.config.basic, Heartbeat: a.config.HTTPHeartbeatInterval,
 	})
+}
+
+func (a *Agent) server(handler http.Handler) *http.Server {
 	return &http.Server{
 		Handler: handler, ReadHeaderTimeout: 30 * time.Second, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(a.deps.Log.Handler(), slog.LevelDebug),

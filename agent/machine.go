@@ -17,6 +17,7 @@ type machine struct {
 	executors  executorStreams
 	containers *containers
 	sandboxes  sandboxes
+	relays     *relays
 	log        *slog.Logger
 	exit       func(error)
 	wake       time.Time
@@ -113,6 +114,8 @@ func (m *machine) send(s core.Send) {
 		m.containers.update(s)
 	case core.ForgetSandbox:
 		m.sandboxes.forget(s)
+	case core.OpenRelay:
+		m.relays.open(s.Token)
 	case core.Exit:
 		m.exit(s.Err)
 	}

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 
-	agentpb "agora.dev/agora/api/mesos/v1/agent"
 	masterpb "agora.dev/agora/api/mesos/v1/master"
 
 	mesos "agora.dev/agora/api/mesos/v1"
@@ -190,18 +189,6 @@ func (a *App) callMaster(ctx context.Context, call masterpb.Call_Type) (*masterp
 	response, err := a.operator(a.masterAddr()).Master(ctx, &masterpb.Call{Type: &call})
 	if err != nil {
 		return nil, fmt.Errorf("master %s: %w", a.masterAddr(), err)
-	}
-	return response, nil
-}
-
-func (a *App) callAgent(ctx context.Context, agent *masterpb.Response_GetAgents_Agent, call *agentpb.Call) (*agentpb.Response, error) {
-	addr, err := agentAddr(agent)
-	if err != nil {
-		return nil, err
-	}
-	response, err := a.operator(addr).Agent(ctx, call)
-	if err != nil {
-		return nil, fmt.Errorf("agent %s: %w", addr, err)
 	}
 	return response, nil
 }

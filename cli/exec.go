@@ -37,13 +37,10 @@ func (a *App) execCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if t.Completed {
-				return exitf(ExitFailure, "task %s has ended: %s", t.GetTaskId().GetValue(), t.GetState())
-			}
 			if tty && !isTerminal(a.In) {
 				return usagef("-t needs a terminal as standard input; leave it out in scripts")
 			}
-			session, err := a.newSession(t, args[1:], env, user)
+			session, err := a.newSession(cmd.Context(), t, args[1:], env, user)
 			if err != nil {
 				return err
 			}
@@ -63,7 +60,7 @@ func (a *App) execCommand() *cobra.Command {
 // which lives as long as the connection that carries its output.
 type session struct {
 	app   *App
-	addr  string
+	url   string // of the agent's API
 	id    *mesos.ContainerID
 	args  []string
 	env   []string
@@ -72,22 +69,34 @@ type session struct {
 	agent *masterpb.Response_GetAgents_Agent
 }
 
-func (a *App) newSession(t task, args, env []string, user string) (*session, error) {
-	addr, err := agentAddr(t.Agent)
+func (a *App) newSession(ctx context.Context, t task, args, env []string, user string) (*session, error) {
+	url, err := a.agentURL(ctx, t.Agent)
 	if err != nil {
 		return nil, err
 	}
-	var parent *mesos.ContainerID
+	parent, err := t.container()
+	if err != nil {
+		return nil, err
+	}
+	return &session{app: a, url: url, agent: t.Agent, args: args, env: env, user: user,
+		id: &mesos.ContainerID{Value: ptr(uuid.NewString()), Parent: parent}}, nil
+}
+
+// container is where a live task runs.
+func (t task) container() (*mesos.ContainerID, error) {
+	if t.Completed {
+		return nil, exitf(ExitFailure, "task %s has ended: %s", t.GetTaskId().GetValue(), t.GetState())
+	}
+	var id *mesos.ContainerID
 	for _, status := range t.GetStatuses() {
-		if id := status.GetContainerStatus().GetContainerId(); id != nil {
-			parent = id
+		if have := status.GetContainerStatus().GetContainerId(); have != nil {
+			id = have
 		}
 	}
-	if parent == nil {
+	if id == nil {
 		return nil, exitf(ExitFailure, "task %s has no container yet: %s; wait until it is RUNNING", t.GetTaskId().GetValue(), t.GetState())
 	}
-	return &session{app: a, addr: addr, agent: t.Agent, args: args, env: env, user: user,
-		id: &mesos.ContainerID{Value: ptr(uuid.NewString()), Parent: parent}}, nil
+	return id, nil
 }
 
 // call is what starts the command.

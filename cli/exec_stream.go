@@ -38,14 +38,14 @@ func (s *session) open(ctx context.Context, call *agentpb.Call) (io.ReadCloser, 
 }
 
 func (s *session) post(ctx context.Context, body io.Reader, header http.Header) (io.ReadCloser, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.addr+"/api/v1", body)
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+"/api/v1", body)
 	if err != nil {
 		return nil, err
 	}
 	request.Header = header
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return nil, fmt.Errorf("agent %s: %w", s.addr, err)
+		return nil, fmt.Errorf("agent %s: %w", s.agent.GetAgentInfo().GetHostname(), err)
 	}
 	if response.StatusCode >= 300 {
 		defer response.Body.Close()

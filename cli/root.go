@@ -25,6 +25,8 @@ type App struct {
 	master   string
 	marathon string
 	output   string
+
+	agents *agentURLs // nil: not remembered
 }
 
 // Main runs the command line and returns the exit code.
@@ -49,6 +51,7 @@ func NewApp(version string) *App {
 
 // Root builds the command tree.
 func (a *App) Root() *cobra.Command {
+	a.agents = &agentURLs{known: map[string]string{}}
 	root := &cobra.Command{
 		Use:   "agora",
 		Short: "Many Linux machines as one computer",
@@ -79,7 +82,8 @@ func (a *App) Root() *cobra.Command {
 		&cobra.Group{ID: "role", Title: "Roles of this machine:"})
 	root.SetHelpCommandGroupID("cluster")
 	root.SetCompletionCommandGroupID("cluster")
-	a.add(root, "use", a.runCommand, a.psCommand, a.logsCommand, a.execCommand, a.killCommand, a.scaleCommand)
+	a.add(root, "use", a.runCommand, a.psCommand, a.logsCommand, a.execCommand, a.copyCommand, a.forwardCommand, a.topCommand,
+		a.killCommand, a.scaleCommand)
 	a.add(root, "cluster", a.nodeCommand, a.imageCommand, a.simulateCommand, a.versionCommand)
 	a.addRoles(root)
 	return root

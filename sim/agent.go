@@ -154,7 +154,7 @@ func (a *agentNode) send(message agentcore.Send) {
 	case agentcore.RemoveContainer:
 		a.containers.remove(message.ID)
 	case agentcore.UpdateContainer, agentcore.ForgetSandbox:
-	case agentcore.ToExecutor, agentcore.CloseExecutor, agentcore.Reply:
+	case agentcore.ToExecutor, agentcore.CloseExecutor, agentcore.Reply, agentcore.OpenRelay:
 		a.w.fail("agent %s answers an executor that the simulation does not have: %T", a.host, message)
 	case agentcore.Exit:
 		a.w.trace(a.host, "exits")

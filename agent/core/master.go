@@ -61,6 +61,8 @@ func (c *Core) order(message *link.FromMaster) {
 		c.frameworkMessage(m.FrameworkMessage)
 	case *link.FromMaster_ReconcileTasks:
 		c.reconcile(m.ReconcileTasks.GetTasks())
+	case *link.FromMaster_OpenRelay:
+		c.send(OpenRelay{Token: m.OpenRelay.GetToken()})
 	case *link.FromMaster_DrainAgent:
 		c.setDrain(m.DrainAgent.Config)
 	case *link.FromMaster_ApplyOperation:

@@ -102,6 +102,9 @@ type ForgetSandbox struct {
 // update is acknowledged (agora run --rm).
 const RemoveSandboxLabel = "AGORA_REMOVE_SANDBOX"
 
+// OpenRelay gives the leading master a connection over which it passes requests on.
+type OpenRelay struct{ Token string }
+
 // Exit ends the agent. Err is nil when that was asked for.
 type Exit struct{ Err error }
 
@@ -117,4 +120,5 @@ func (DestroyContainer) send() {}
 func (RemoveContainer) send()  {}
 func (UpdateContainer) send()  {}
 func (ForgetSandbox) send()    {}
+func (OpenRelay) send()        {}
 func (Exit) send()             {}

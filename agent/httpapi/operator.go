@@ -54,7 +54,11 @@ func (s *Server) operatorAPI(w http.ResponseWriter, r *http.Request) {
 		answer(w, refuse(http.StatusBadRequest, "%s", text))
 		return
 	}
-	if err := validateCall(call); err != nil {
+	err = validateCall(call)
+	if err == nil {
+		err = checkRelayed(r, call.GetType())
+	}
+	if err != nil {
 		answer(w, err)
 		return
 	}

@@ -91,6 +91,7 @@ func New(config Config) *Server {
 		"/monitor/statistics":    get(s.legacyStatistics),
 		"/metrics/snapshot":      s.metricsSnapshot,
 		"/containerizer/debug":   get(func(w http.ResponseWriter, r *http.Request) { writeJSON(w, r, map[string]any{"pending": []any{}}) }),
+		"/api/agora/forward":     s.operator("mesos-agent-readwrite")(s.forward),
 		"/logging/toggle":        s.operator("mesos-agent-readwrite")(s.loggingToggle),
 		"/help":                  s.help,
 		"/files/browse":          get(s.filesBrowse),

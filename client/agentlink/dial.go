@@ -58,29 +58,37 @@ func (d Dialer) Dial(ctx context.Context, address string) (*Stream, error) {
 }
 
 func (d Dialer) dialOnce(ctx context.Context, address string) (*Stream, error) {
+	conn, in, err := d.open(ctx, address, Path, Protocol, "")
+	if err != nil {
+		return nil, err
+	}
+	return &Stream{newHalf[*link.FromAgent](conn, in)}, nil
+}
+
+// open connects to a master and changes to a protocol; header are more lines of the request.
+func (d Dialer) open(ctx context.Context, address, path, protocol, header string) (net.Conn, *bufio.Reader, error) {
 	conn, err := (&net.Dialer{LocalAddr: d.Local}).DialContext(ctx, "tcp", address)
 	if err != nil {
-		return nil, fmt.Errorf("link to master %s: %w", address, err)
+		return nil, nil, fmt.Errorf("link to master %s: %w", address, err)
 	}
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	s, err := upgrade(conn, address)
+	in, err := upgrade(conn, address, path, protocol, header)
 	if !stop() && err == nil {
-		s.Close()
 		err = ctx.Err()
 	}
 	if err != nil {
 		conn.Close()
-		return nil, err
+		return nil, nil, err
 	}
-	return s, nil
+	return conn, in, nil
 }
 
 // maxRefusal bounds how much of a refusal's text is read.
 const maxRefusal = 4 << 10
 
-func upgrade(conn net.Conn, address string) (*Stream, error) {
-	request := "POST " + Path + " HTTP/1.1\r\nHost: " + address + "\r\nConnection: Upgrade\r\nUpgrade: " + Protocol +
-		"\r\nContent-Length: 0\r\n\r\n"
+func upgrade(conn net.Conn, address, path, protocol, header string) (*bufio.Reader, error) {
+	request := "POST " + path + " HTTP/1.1\r\nHost: " + address + "\r\nConnection: Upgrade\r\nUpgrade: " + protocol +
+		"\r\n" + header + "Content-Length: 0\r\n\r\n"
 	if _, err := io.WriteString(conn, request); err != nil {
 		return nil, fmt.Errorf("link to master %s: %w", address, err)
 	}
@@ -94,7 +102,7 @@ func upgrade(conn net.Conn, address string) (*Stream, error) {
 		return nil, &RefusedError{Address: address, Status: response.StatusCode,
 			Text: strings.TrimSpace(string(text)), Leader: leaderOf(response)}
 	}
-	return &Stream{newHalf[*link.FromAgent](conn, in)}, nil
+	return in, nil
 }
 
 func leaderOf(response *http.Response) string {

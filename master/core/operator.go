@@ -23,6 +23,8 @@ func (c *Core) operatorCall(e OperatorCall) {
 		c.maintenanceCall(e.Request, call)
 	case OperateAgent:
 		c.operateAgent(e, call)
+	case OpenRelay:
+		c.openRelay(e.Request, call)
 	case UpdateWeights:
 		c.updateWeights(e.Request, call)
 	default:

@@ -211,6 +211,7 @@ func parseOperator(words []string) (Event, error) {
 		"deactivate": DeactivateAgent{Agent: AgentID(words[1])},
 		"reactivate": ReactivateAgent{Agent: AgentID(words[1])},
 		"drain":      parseDrain(words),
+		"relay":      OpenRelay{Agent: AgentID(words[1]), Token: "secret"},
 	}
 	call := calls[words[0]]
 	if call == nil {

@@ -81,6 +81,8 @@ func (s *Server) routes() map[string]http.HandlerFunc {
 	}
 	if s.cfg.Link != nil {
 		routes["/api/agora/link"] = s.leading(s.cfg.Link.ServeHTTP)
+		routes["/api/agora/relay"] = s.leading(s.agentRelay)
+		routes["/agent"] = s.leading(s.agent)
 	}
 	return routes
 }

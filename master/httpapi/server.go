@@ -73,6 +73,7 @@ type Server struct {
 
 	streams  streams
 	requests requests
+	relays   relays
 	watchers watchers
 	conns    connections
 	elected  atomic.Bool

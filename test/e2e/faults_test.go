@@ -44,10 +44,11 @@ func (c *cluster) startMaster() {
 	})
 }
 
-func (c *cluster) startAgent() {
+func (c *cluster) startAgent(more ...string) {
 	c.agentRuns++
-	c.agent = start(c.t, fmt.Sprintf("agent %d", c.agentRuns), "agent", "--master="+c.addr(), "--ip=127.0.0.1",
-		"--port="+strconv.Itoa(c.agentPort), "--work_dir="+c.agentDir, "--resources=cpus:4;mem:1024;disk:1024;ports:[31000-31100]")
+	args := []string{"agent", "--master=" + c.addr(), "--ip=127.0.0.1", "--port=" + strconv.Itoa(c.agentPort),
+		"--work_dir=" + c.agentDir, "--resources=cpus:4;mem:1024;disk:1024;ports:[31000-31100]"}
+	c.agent = start(c.t, fmt.Sprintf("agent %d", c.agentRuns), append(args, more...)...)
 	// It is told to end its tasks: a plain stop would leave them to the next one.
 	c.agent.farewell = syscall.SIGUSR1
 	eventually(c.t, "the agent is registered", 30*time.Second, func() error {

@@ -262,6 +262,7 @@ type FromMaster struct {
 	//	*FromMaster_ApplyOperation
 	//	*FromMaster_AcknowledgeOperation
 	//	*FromMaster_DrainAgent
+	//	*FromMaster_OpenRelay
 	Message       isFromMaster_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -457,6 +458,15 @@ func (x *FromMaster) GetDrainAgent() *DrainAgent {
 	return nil
 }
 
+func (x *FromMaster) GetOpenRelay() *OpenRelay {
+	if x != nil {
+		if x, ok := x.Message.(*FromMaster_OpenRelay); ok {
+			return x.OpenRelay
+		}
+	}
+	return nil
+}
+
 type isFromMaster_Message interface {
 	isFromMaster_Message()
 }
@@ -529,6 +539,10 @@ type FromMaster_DrainAgent struct {
 	DrainAgent *DrainAgent `protobuf:"bytes,17,opt,name=drain_agent,json=drainAgent,oneof"`
 }
 
+type FromMaster_OpenRelay struct {
+	OpenRelay *OpenRelay `protobuf:"bytes,40,opt,name=open_relay,json=openRelay,oneof"`
+}
+
 func (*FromMaster_Registered) isFromMaster_Message() {}
 
 func (*FromMaster_Reregistered) isFromMaster_Message() {}
@@ -563,6 +577,55 @@ func (*FromMaster_AcknowledgeOperation) isFromMaster_Message() {}
 
 func (*FromMaster_DrainAgent) isFromMaster_Message() {}
 
+func (*FromMaster_OpenRelay) isFromMaster_Message() {}
+
+// OpenRelay asks the agent for a connection of its own over which the master passes
+// requests on to the agent's API: POST /api/agora/relay, upgraded to agora-relay/1.
+type OpenRelay struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names the request that waits; whoever has it may answer. Good once.
+	Token         *string `protobuf:"bytes,1,req,name=token" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenRelay) Reset() {
+	*x = OpenRelay{}
+	mi := &file_agora_link_v1_link_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenRelay) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenRelay) ProtoMessage() {}
+
+func (x *OpenRelay) ProtoReflect() protoreflect.Message {
+	mi := &file_agora_link_v1_link_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenRelay.ProtoReflect.Descriptor instead.
+func (*OpenRelay) Descriptor() ([]byte, []int) {
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *OpenRelay) GetToken() string {
+	if x != nil && x.Token != nil {
+		return *x.Token
+	}
+	return ""
+}
+
 // Register asks for a first admission; the master answers with the agent's ID.
 type Register struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -578,7 +641,7 @@ type Register struct {
 
 func (x *Register) Reset() {
 	*x = Register{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[2]
+	mi := &file_agora_link_v1_link_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -590,7 +653,7 @@ func (x *Register) String() string {
 func (*Register) ProtoMessage() {}
 
 func (x *Register) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[2]
+	mi := &file_agora_link_v1_link_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -603,7 +666,7 @@ func (x *Register) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Register.ProtoReflect.Descriptor instead.
 func (*Register) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{2}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Register) GetAgent() *v1.AgentInfo {
@@ -667,7 +730,7 @@ type Reregister struct {
 
 func (x *Reregister) Reset() {
 	*x = Reregister{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[3]
+	mi := &file_agora_link_v1_link_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -679,7 +742,7 @@ func (x *Reregister) String() string {
 func (*Reregister) ProtoMessage() {}
 
 func (x *Reregister) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[3]
+	mi := &file_agora_link_v1_link_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -692,7 +755,7 @@ func (x *Reregister) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reregister.ProtoReflect.Descriptor instead.
 func (*Reregister) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{3}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Reregister) GetAgent() *v1.AgentInfo {
@@ -783,7 +846,7 @@ type CompletedFramework struct {
 
 func (x *CompletedFramework) Reset() {
 	*x = CompletedFramework{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[4]
+	mi := &file_agora_link_v1_link_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -795,7 +858,7 @@ func (x *CompletedFramework) String() string {
 func (*CompletedFramework) ProtoMessage() {}
 
 func (x *CompletedFramework) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[4]
+	mi := &file_agora_link_v1_link_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -808,7 +871,7 @@ func (x *CompletedFramework) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompletedFramework.ProtoReflect.Descriptor instead.
 func (*CompletedFramework) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{4}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *CompletedFramework) GetFramework() *v1.FrameworkInfo {
@@ -835,7 +898,7 @@ type Unregister struct {
 
 func (x *Unregister) Reset() {
 	*x = Unregister{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[5]
+	mi := &file_agora_link_v1_link_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -847,7 +910,7 @@ func (x *Unregister) String() string {
 func (*Unregister) ProtoMessage() {}
 
 func (x *Unregister) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[5]
+	mi := &file_agora_link_v1_link_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -860,7 +923,7 @@ func (x *Unregister) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unregister.ProtoReflect.Descriptor instead.
 func (*Unregister) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{5}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Unregister) GetAgentId() *v1.AgentID {
@@ -880,7 +943,7 @@ type Pong struct {
 
 func (x *Pong) Reset() {
 	*x = Pong{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[6]
+	mi := &file_agora_link_v1_link_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -892,7 +955,7 @@ func (x *Pong) String() string {
 func (*Pong) ProtoMessage() {}
 
 func (x *Pong) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[6]
+	mi := &file_agora_link_v1_link_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -905,7 +968,7 @@ func (x *Pong) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pong.ProtoReflect.Descriptor instead.
 func (*Pong) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{6}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Pong) GetSequence() uint64 {
@@ -928,7 +991,7 @@ type UpdateAgent struct {
 
 func (x *UpdateAgent) Reset() {
 	*x = UpdateAgent{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[7]
+	mi := &file_agora_link_v1_link_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -940,7 +1003,7 @@ func (x *UpdateAgent) String() string {
 func (*UpdateAgent) ProtoMessage() {}
 
 func (x *UpdateAgent) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[7]
+	mi := &file_agora_link_v1_link_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -953,7 +1016,7 @@ func (x *UpdateAgent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateAgent.ProtoReflect.Descriptor instead.
 func (*UpdateAgent) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{7}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *UpdateAgent) GetAgentId() *v1.AgentID {
@@ -1000,7 +1063,7 @@ type StatusUpdate struct {
 
 func (x *StatusUpdate) Reset() {
 	*x = StatusUpdate{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[8]
+	mi := &file_agora_link_v1_link_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1012,7 +1075,7 @@ func (x *StatusUpdate) String() string {
 func (*StatusUpdate) ProtoMessage() {}
 
 func (x *StatusUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[8]
+	mi := &file_agora_link_v1_link_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1025,7 +1088,7 @@ func (x *StatusUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusUpdate.ProtoReflect.Descriptor instead.
 func (*StatusUpdate) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{8}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *StatusUpdate) GetFrameworkId() *v1.FrameworkID {
@@ -1077,7 +1140,7 @@ type ExitedExecutor struct {
 
 func (x *ExitedExecutor) Reset() {
 	*x = ExitedExecutor{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[9]
+	mi := &file_agora_link_v1_link_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1089,7 +1152,7 @@ func (x *ExitedExecutor) String() string {
 func (*ExitedExecutor) ProtoMessage() {}
 
 func (x *ExitedExecutor) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[9]
+	mi := &file_agora_link_v1_link_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1102,7 +1165,7 @@ func (x *ExitedExecutor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExitedExecutor.ProtoReflect.Descriptor instead.
 func (*ExitedExecutor) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{9}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ExitedExecutor) GetFrameworkId() *v1.FrameworkID {
@@ -1146,7 +1209,7 @@ type ExecutorMessage struct {
 
 func (x *ExecutorMessage) Reset() {
 	*x = ExecutorMessage{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[10]
+	mi := &file_agora_link_v1_link_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1158,7 +1221,7 @@ func (x *ExecutorMessage) String() string {
 func (*ExecutorMessage) ProtoMessage() {}
 
 func (x *ExecutorMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[10]
+	mi := &file_agora_link_v1_link_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1171,7 +1234,7 @@ func (x *ExecutorMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecutorMessage.ProtoReflect.Descriptor instead.
 func (*ExecutorMessage) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{10}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ExecutorMessage) GetFrameworkId() *v1.FrameworkID {
@@ -1216,7 +1279,7 @@ type OperationUpdate struct {
 
 func (x *OperationUpdate) Reset() {
 	*x = OperationUpdate{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[11]
+	mi := &file_agora_link_v1_link_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1228,7 +1291,7 @@ func (x *OperationUpdate) String() string {
 func (*OperationUpdate) ProtoMessage() {}
 
 func (x *OperationUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[11]
+	mi := &file_agora_link_v1_link_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1241,7 +1304,7 @@ func (x *OperationUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperationUpdate.ProtoReflect.Descriptor instead.
 func (*OperationUpdate) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{11}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *OperationUpdate) GetFrameworkId() *v1.FrameworkID {
@@ -1290,7 +1353,7 @@ type Drained struct {
 
 func (x *Drained) Reset() {
 	*x = Drained{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[12]
+	mi := &file_agora_link_v1_link_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1302,7 +1365,7 @@ func (x *Drained) String() string {
 func (*Drained) ProtoMessage() {}
 
 func (x *Drained) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[12]
+	mi := &file_agora_link_v1_link_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1315,7 +1378,7 @@ func (x *Drained) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drained.ProtoReflect.Descriptor instead.
 func (*Drained) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{12}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Drained) GetAgentId() *v1.AgentID {
@@ -1338,7 +1401,7 @@ type Registered struct {
 
 func (x *Registered) Reset() {
 	*x = Registered{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[13]
+	mi := &file_agora_link_v1_link_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1350,7 +1413,7 @@ func (x *Registered) String() string {
 func (*Registered) ProtoMessage() {}
 
 func (x *Registered) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[13]
+	mi := &file_agora_link_v1_link_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1363,7 +1426,7 @@ func (x *Registered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Registered.ProtoReflect.Descriptor instead.
 func (*Registered) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{13}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Registered) GetAgentId() *v1.AgentID {
@@ -1404,7 +1467,7 @@ type Reregistered struct {
 
 func (x *Reregistered) Reset() {
 	*x = Reregistered{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[14]
+	mi := &file_agora_link_v1_link_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1416,7 +1479,7 @@ func (x *Reregistered) String() string {
 func (*Reregistered) ProtoMessage() {}
 
 func (x *Reregistered) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[14]
+	mi := &file_agora_link_v1_link_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1429,7 +1492,7 @@ func (x *Reregistered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reregistered.ProtoReflect.Descriptor instead.
 func (*Reregistered) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{14}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Reregistered) GetAgentId() *v1.AgentID {
@@ -1478,7 +1541,7 @@ type ReconcileTask struct {
 
 func (x *ReconcileTask) Reset() {
 	*x = ReconcileTask{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[15]
+	mi := &file_agora_link_v1_link_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1490,7 +1553,7 @@ func (x *ReconcileTask) String() string {
 func (*ReconcileTask) ProtoMessage() {}
 
 func (x *ReconcileTask) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[15]
+	mi := &file_agora_link_v1_link_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1503,7 +1566,7 @@ func (x *ReconcileTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileTask.ProtoReflect.Descriptor instead.
 func (*ReconcileTask) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{15}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ReconcileTask) GetFrameworkId() *v1.FrameworkID {
@@ -1531,7 +1594,7 @@ type Refused struct {
 
 func (x *Refused) Reset() {
 	*x = Refused{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[16]
+	mi := &file_agora_link_v1_link_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1543,7 +1606,7 @@ func (x *Refused) String() string {
 func (*Refused) ProtoMessage() {}
 
 func (x *Refused) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[16]
+	mi := &file_agora_link_v1_link_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1556,7 +1619,7 @@ func (x *Refused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refused.ProtoReflect.Descriptor instead.
 func (*Refused) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{16}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Refused) GetReason() string {
@@ -1578,7 +1641,7 @@ type Ping struct {
 
 func (x *Ping) Reset() {
 	*x = Ping{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[17]
+	mi := &file_agora_link_v1_link_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1590,7 +1653,7 @@ func (x *Ping) String() string {
 func (*Ping) ProtoMessage() {}
 
 func (x *Ping) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[17]
+	mi := &file_agora_link_v1_link_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1603,7 +1666,7 @@ func (x *Ping) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ping.ProtoReflect.Descriptor instead.
 func (*Ping) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{17}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Ping) GetConnected() bool {
@@ -1630,7 +1693,7 @@ type ShutdownAgent struct {
 
 func (x *ShutdownAgent) Reset() {
 	*x = ShutdownAgent{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[18]
+	mi := &file_agora_link_v1_link_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1642,7 +1705,7 @@ func (x *ShutdownAgent) String() string {
 func (*ShutdownAgent) ProtoMessage() {}
 
 func (x *ShutdownAgent) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[18]
+	mi := &file_agora_link_v1_link_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1655,7 +1718,7 @@ func (x *ShutdownAgent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownAgent.ProtoReflect.Descriptor instead.
 func (*ShutdownAgent) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{18}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ShutdownAgent) GetMessage() string {
@@ -1679,7 +1742,7 @@ type RunTask struct {
 
 func (x *RunTask) Reset() {
 	*x = RunTask{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[19]
+	mi := &file_agora_link_v1_link_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1691,7 +1754,7 @@ func (x *RunTask) String() string {
 func (*RunTask) ProtoMessage() {}
 
 func (x *RunTask) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[19]
+	mi := &file_agora_link_v1_link_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1704,7 +1767,7 @@ func (x *RunTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunTask.ProtoReflect.Descriptor instead.
 func (*RunTask) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{19}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RunTask) GetFramework() *v1.FrameworkInfo {
@@ -1749,7 +1812,7 @@ type RunTaskGroup struct {
 
 func (x *RunTaskGroup) Reset() {
 	*x = RunTaskGroup{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[20]
+	mi := &file_agora_link_v1_link_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1761,7 +1824,7 @@ func (x *RunTaskGroup) String() string {
 func (*RunTaskGroup) ProtoMessage() {}
 
 func (x *RunTaskGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[20]
+	mi := &file_agora_link_v1_link_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1774,7 +1837,7 @@ func (x *RunTaskGroup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunTaskGroup.ProtoReflect.Descriptor instead.
 func (*RunTaskGroup) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{20}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RunTaskGroup) GetFramework() *v1.FrameworkInfo {
@@ -1824,7 +1887,7 @@ type KillTask struct {
 
 func (x *KillTask) Reset() {
 	*x = KillTask{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[21]
+	mi := &file_agora_link_v1_link_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1836,7 +1899,7 @@ func (x *KillTask) String() string {
 func (*KillTask) ProtoMessage() {}
 
 func (x *KillTask) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[21]
+	mi := &file_agora_link_v1_link_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1849,7 +1912,7 @@ func (x *KillTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillTask.ProtoReflect.Descriptor instead.
 func (*KillTask) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{21}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *KillTask) GetFrameworkId() *v1.FrameworkID {
@@ -1886,7 +1949,7 @@ type AcknowledgeUpdate struct {
 
 func (x *AcknowledgeUpdate) Reset() {
 	*x = AcknowledgeUpdate{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[22]
+	mi := &file_agora_link_v1_link_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1898,7 +1961,7 @@ func (x *AcknowledgeUpdate) String() string {
 func (*AcknowledgeUpdate) ProtoMessage() {}
 
 func (x *AcknowledgeUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[22]
+	mi := &file_agora_link_v1_link_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1911,7 +1974,7 @@ func (x *AcknowledgeUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeUpdate.ProtoReflect.Descriptor instead.
 func (*AcknowledgeUpdate) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{22}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *AcknowledgeUpdate) GetAgentId() *v1.AgentID {
@@ -1952,7 +2015,7 @@ type UpdateFramework struct {
 
 func (x *UpdateFramework) Reset() {
 	*x = UpdateFramework{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[23]
+	mi := &file_agora_link_v1_link_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1964,7 +2027,7 @@ func (x *UpdateFramework) String() string {
 func (*UpdateFramework) ProtoMessage() {}
 
 func (x *UpdateFramework) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[23]
+	mi := &file_agora_link_v1_link_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1977,7 +2040,7 @@ func (x *UpdateFramework) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateFramework.ProtoReflect.Descriptor instead.
 func (*UpdateFramework) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{23}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *UpdateFramework) GetFramework() *v1.FrameworkInfo {
@@ -1997,7 +2060,7 @@ type ShutdownFramework struct {
 
 func (x *ShutdownFramework) Reset() {
 	*x = ShutdownFramework{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[24]
+	mi := &file_agora_link_v1_link_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2009,7 +2072,7 @@ func (x *ShutdownFramework) String() string {
 func (*ShutdownFramework) ProtoMessage() {}
 
 func (x *ShutdownFramework) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[24]
+	mi := &file_agora_link_v1_link_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2022,7 +2085,7 @@ func (x *ShutdownFramework) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownFramework.ProtoReflect.Descriptor instead.
 func (*ShutdownFramework) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{24}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ShutdownFramework) GetFrameworkId() *v1.FrameworkID {
@@ -2043,7 +2106,7 @@ type ShutdownExecutor struct {
 
 func (x *ShutdownExecutor) Reset() {
 	*x = ShutdownExecutor{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[25]
+	mi := &file_agora_link_v1_link_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2055,7 +2118,7 @@ func (x *ShutdownExecutor) String() string {
 func (*ShutdownExecutor) ProtoMessage() {}
 
 func (x *ShutdownExecutor) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[25]
+	mi := &file_agora_link_v1_link_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2068,7 +2131,7 @@ func (x *ShutdownExecutor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownExecutor.ProtoReflect.Descriptor instead.
 func (*ShutdownExecutor) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{25}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ShutdownExecutor) GetFrameworkId() *v1.FrameworkID {
@@ -2097,7 +2160,7 @@ type FrameworkMessage struct {
 
 func (x *FrameworkMessage) Reset() {
 	*x = FrameworkMessage{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[26]
+	mi := &file_agora_link_v1_link_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2109,7 +2172,7 @@ func (x *FrameworkMessage) String() string {
 func (*FrameworkMessage) ProtoMessage() {}
 
 func (x *FrameworkMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[26]
+	mi := &file_agora_link_v1_link_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2122,7 +2185,7 @@ func (x *FrameworkMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FrameworkMessage.ProtoReflect.Descriptor instead.
 func (*FrameworkMessage) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{26}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *FrameworkMessage) GetFrameworkId() *v1.FrameworkID {
@@ -2156,7 +2219,7 @@ type ReconcileTasks struct {
 
 func (x *ReconcileTasks) Reset() {
 	*x = ReconcileTasks{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[27]
+	mi := &file_agora_link_v1_link_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2168,7 +2231,7 @@ func (x *ReconcileTasks) String() string {
 func (*ReconcileTasks) ProtoMessage() {}
 
 func (x *ReconcileTasks) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[27]
+	mi := &file_agora_link_v1_link_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2181,7 +2244,7 @@ func (x *ReconcileTasks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileTasks.ProtoReflect.Descriptor instead.
 func (*ReconcileTasks) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{27}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ReconcileTasks) GetTasks() []*ReconcileTask {
@@ -2204,7 +2267,7 @@ type ApplyOperation struct {
 
 func (x *ApplyOperation) Reset() {
 	*x = ApplyOperation{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[28]
+	mi := &file_agora_link_v1_link_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2216,7 +2279,7 @@ func (x *ApplyOperation) String() string {
 func (*ApplyOperation) ProtoMessage() {}
 
 func (x *ApplyOperation) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[28]
+	mi := &file_agora_link_v1_link_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2229,7 +2292,7 @@ func (x *ApplyOperation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyOperation.ProtoReflect.Descriptor instead.
 func (*ApplyOperation) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{28}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ApplyOperation) GetFrameworkId() *v1.FrameworkID {
@@ -2271,7 +2334,7 @@ type AcknowledgeOperation struct {
 
 func (x *AcknowledgeOperation) Reset() {
 	*x = AcknowledgeOperation{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[29]
+	mi := &file_agora_link_v1_link_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2283,7 +2346,7 @@ func (x *AcknowledgeOperation) String() string {
 func (*AcknowledgeOperation) ProtoMessage() {}
 
 func (x *AcknowledgeOperation) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[29]
+	mi := &file_agora_link_v1_link_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2296,7 +2359,7 @@ func (x *AcknowledgeOperation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeOperation.ProtoReflect.Descriptor instead.
 func (*AcknowledgeOperation) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{29}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *AcknowledgeOperation) GetOperationUuid() *v1.UUID {
@@ -2324,7 +2387,7 @@ type DrainAgent struct {
 
 func (x *DrainAgent) Reset() {
 	*x = DrainAgent{}
-	mi := &file_agora_link_v1_link_proto_msgTypes[30]
+	mi := &file_agora_link_v1_link_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2336,7 +2399,7 @@ func (x *DrainAgent) String() string {
 func (*DrainAgent) ProtoMessage() {}
 
 func (x *DrainAgent) ProtoReflect() protoreflect.Message {
-	mi := &file_agora_link_v1_link_proto_msgTypes[30]
+	mi := &file_agora_link_v1_link_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2349,7 +2412,7 @@ func (x *DrainAgent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainAgent.ProtoReflect.Descriptor instead.
 func (*DrainAgent) Descriptor() ([]byte, []int) {
-	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{30}
+	return file_agora_link_v1_link_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *DrainAgent) GetConfig() *v1.DrainConfig {
@@ -2379,7 +2442,7 @@ const file_agora_link_v1_link_proto_rawDesc = "" +
 	"\x10executor_message\x18\b \x01(\v2\x1e.agora.link.v1.ExecutorMessageH\x00R\x0fexecutorMessage\x12K\n" +
 	"\x10operation_update\x18\t \x01(\v2\x1e.agora.link.v1.OperationUpdateH\x00R\x0foperationUpdate\x122\n" +
 	"\adrained\x18\x14 \x01(\v2\x16.agora.link.v1.DrainedH\x00R\adrainedB\t\n" +
-	"\amessage\"\xb0\t\n" +
+	"\amessage\"\xeb\t\n" +
 	"\n" +
 	"FromMaster\x12;\n" +
 	"\n" +
@@ -2402,8 +2465,12 @@ const file_agora_link_v1_link_proto_rawDesc = "" +
 	"\x0fapply_operation\x18\x0f \x01(\v2\x1d.agora.link.v1.ApplyOperationH\x00R\x0eapplyOperation\x12Z\n" +
 	"\x15acknowledge_operation\x18\x10 \x01(\v2#.agora.link.v1.AcknowledgeOperationH\x00R\x14acknowledgeOperation\x12<\n" +
 	"\vdrain_agent\x18\x11 \x01(\v2\x19.agora.link.v1.DrainAgentH\x00R\n" +
-	"drainAgentB\t\n" +
-	"\amessage\"\x89\x02\n" +
+	"drainAgent\x129\n" +
+	"\n" +
+	"open_relay\x18( \x01(\v2\x18.agora.link.v1.OpenRelayH\x00R\topenRelayB\t\n" +
+	"\amessage\"!\n" +
+	"\tOpenRelay\x12\x14\n" +
+	"\x05token\x18\x01 \x02(\tR\x05token\"\x89\x02\n" +
 	"\bRegister\x12)\n" +
 	"\x05agent\x18\x01 \x02(\v2\x13.mesos.v1.AgentInfoR\x05agent\x12I\n" +
 	"\x16checkpointed_resources\x18\x02 \x03(\v2\x12.mesos.v1.ResourceR\x15checkpointedResources\x12\x18\n" +
@@ -2553,161 +2620,163 @@ func file_agora_link_v1_link_proto_rawDescGZIP() []byte {
 	return file_agora_link_v1_link_proto_rawDescData
 }
 
-var file_agora_link_v1_link_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_agora_link_v1_link_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_agora_link_v1_link_proto_goTypes = []any{
 	(*FromAgent)(nil),               // 0: agora.link.v1.FromAgent
 	(*FromMaster)(nil),              // 1: agora.link.v1.FromMaster
-	(*Register)(nil),                // 2: agora.link.v1.Register
-	(*Reregister)(nil),              // 3: agora.link.v1.Reregister
-	(*CompletedFramework)(nil),      // 4: agora.link.v1.CompletedFramework
-	(*Unregister)(nil),              // 5: agora.link.v1.Unregister
-	(*Pong)(nil),                    // 6: agora.link.v1.Pong
-	(*UpdateAgent)(nil),             // 7: agora.link.v1.UpdateAgent
-	(*StatusUpdate)(nil),            // 8: agora.link.v1.StatusUpdate
-	(*ExitedExecutor)(nil),          // 9: agora.link.v1.ExitedExecutor
-	(*ExecutorMessage)(nil),         // 10: agora.link.v1.ExecutorMessage
-	(*OperationUpdate)(nil),         // 11: agora.link.v1.OperationUpdate
-	(*Drained)(nil),                 // 12: agora.link.v1.Drained
-	(*Registered)(nil),              // 13: agora.link.v1.Registered
-	(*Reregistered)(nil),            // 14: agora.link.v1.Reregistered
-	(*ReconcileTask)(nil),           // 15: agora.link.v1.ReconcileTask
-	(*Refused)(nil),                 // 16: agora.link.v1.Refused
-	(*Ping)(nil),                    // 17: agora.link.v1.Ping
-	(*ShutdownAgent)(nil),           // 18: agora.link.v1.ShutdownAgent
-	(*RunTask)(nil),                 // 19: agora.link.v1.RunTask
-	(*RunTaskGroup)(nil),            // 20: agora.link.v1.RunTaskGroup
-	(*KillTask)(nil),                // 21: agora.link.v1.KillTask
-	(*AcknowledgeUpdate)(nil),       // 22: agora.link.v1.AcknowledgeUpdate
-	(*UpdateFramework)(nil),         // 23: agora.link.v1.UpdateFramework
-	(*ShutdownFramework)(nil),       // 24: agora.link.v1.ShutdownFramework
-	(*ShutdownExecutor)(nil),        // 25: agora.link.v1.ShutdownExecutor
-	(*FrameworkMessage)(nil),        // 26: agora.link.v1.FrameworkMessage
-	(*ReconcileTasks)(nil),          // 27: agora.link.v1.ReconcileTasks
-	(*ApplyOperation)(nil),          // 28: agora.link.v1.ApplyOperation
-	(*AcknowledgeOperation)(nil),    // 29: agora.link.v1.AcknowledgeOperation
-	(*DrainAgent)(nil),              // 30: agora.link.v1.DrainAgent
-	(*v1.AgentInfo)(nil),            // 31: mesos.v1.AgentInfo
-	(*v1.Resource)(nil),             // 32: mesos.v1.Resource
-	(*v1.AgentInfo_Capability)(nil), // 33: mesos.v1.AgentInfo.Capability
-	(*v1.FrameworkInfo)(nil),        // 34: mesos.v1.FrameworkInfo
-	(*v1.ExecutorInfo)(nil),         // 35: mesos.v1.ExecutorInfo
-	(*v1.Task)(nil),                 // 36: mesos.v1.Task
-	(*v1.Operation)(nil),            // 37: mesos.v1.Operation
-	(*v1.DrainConfig)(nil),          // 38: mesos.v1.DrainConfig
-	(*v1.AgentID)(nil),              // 39: mesos.v1.AgentID
-	(*v1.FrameworkID)(nil),          // 40: mesos.v1.FrameworkID
-	(*v1.ExecutorID)(nil),           // 41: mesos.v1.ExecutorID
-	(*v1.TaskStatus)(nil),           // 42: mesos.v1.TaskStatus
-	(v1.TaskState)(0),               // 43: mesos.v1.TaskState
-	(*v1.UUID)(nil),                 // 44: mesos.v1.UUID
-	(*v1.OperationStatus)(nil),      // 45: mesos.v1.OperationStatus
-	(*v1.MasterInfo)(nil),           // 46: mesos.v1.MasterInfo
-	(*v1.TaskID)(nil),               // 47: mesos.v1.TaskID
-	(*v1.TaskInfo)(nil),             // 48: mesos.v1.TaskInfo
-	(*v1.TaskGroupInfo)(nil),        // 49: mesos.v1.TaskGroupInfo
-	(*v1.KillPolicy)(nil),           // 50: mesos.v1.KillPolicy
-	(*v1.Offer_Operation)(nil),      // 51: mesos.v1.Offer.Operation
+	(*OpenRelay)(nil),               // 2: agora.link.v1.OpenRelay
+	(*Register)(nil),                // 3: agora.link.v1.Register
+	(*Reregister)(nil),              // 4: agora.link.v1.Reregister
+	(*CompletedFramework)(nil),      // 5: agora.link.v1.CompletedFramework
+	(*Unregister)(nil),              // 6: agora.link.v1.Unregister
+	(*Pong)(nil),                    // 7: agora.link.v1.Pong
+	(*UpdateAgent)(nil),             // 8: agora.link.v1.UpdateAgent
+	(*StatusUpdate)(nil),            // 9: agora.link.v1.StatusUpdate
+	(*ExitedExecutor)(nil),          // 10: agora.link.v1.ExitedExecutor
+	(*ExecutorMessage)(nil),         // 11: agora.link.v1.ExecutorMessage
+	(*OperationUpdate)(nil),         // 12: agora.link.v1.OperationUpdate
+	(*Drained)(nil),                 // 13: agora.link.v1.Drained
+	(*Registered)(nil),              // 14: agora.link.v1.Registered
+	(*Reregistered)(nil),            // 15: agora.link.v1.Reregistered
+	(*ReconcileTask)(nil),           // 16: agora.link.v1.ReconcileTask
+	(*Refused)(nil),                 // 17: agora.link.v1.Refused
+	(*Ping)(nil),                    // 18: agora.link.v1.Ping
+	(*ShutdownAgent)(nil),           // 19: agora.link.v1.ShutdownAgent
+	(*RunTask)(nil),                 // 20: agora.link.v1.RunTask
+	(*RunTaskGroup)(nil),            // 21: agora.link.v1.RunTaskGroup
+	(*KillTask)(nil),                // 22: agora.link.v1.KillTask
+	(*AcknowledgeUpdate)(nil),       // 23: agora.link.v1.AcknowledgeUpdate
+	(*UpdateFramework)(nil),         // 24: agora.link.v1.UpdateFramework
+	(*ShutdownFramework)(nil),       // 25: agora.link.v1.ShutdownFramework
+	(*ShutdownExecutor)(nil),        // 26: agora.link.v1.ShutdownExecutor
+	(*FrameworkMessage)(nil),        // 27: agora.link.v1.FrameworkMessage
+	(*ReconcileTasks)(nil),          // 28: agora.link.v1.ReconcileTasks
+	(*ApplyOperation)(nil),          // 29: agora.link.v1.ApplyOperation
+	(*AcknowledgeOperation)(nil),    // 30: agora.link.v1.AcknowledgeOperation
+	(*DrainAgent)(nil),              // 31: agora.link.v1.DrainAgent
+	(*v1.AgentInfo)(nil),            // 32: mesos.v1.AgentInfo
+	(*v1.Resource)(nil),             // 33: mesos.v1.Resource
+	(*v1.AgentInfo_Capability)(nil), // 34: mesos.v1.AgentInfo.Capability
+	(*v1.FrameworkInfo)(nil),        // 35: mesos.v1.FrameworkInfo
+	(*v1.ExecutorInfo)(nil),         // 36: mesos.v1.ExecutorInfo
+	(*v1.Task)(nil),                 // 37: mesos.v1.Task
+	(*v1.Operation)(nil),            // 38: mesos.v1.Operation
+	(*v1.DrainConfig)(nil),          // 39: mesos.v1.DrainConfig
+	(*v1.AgentID)(nil),              // 40: mesos.v1.AgentID
+	(*v1.FrameworkID)(nil),          // 41: mesos.v1.FrameworkID
+	(*v1.ExecutorID)(nil),           // 42: mesos.v1.ExecutorID
+	(*v1.TaskStatus)(nil),           // 43: mesos.v1.TaskStatus
+	(v1.TaskState)(0),               // 44: mesos.v1.TaskState
+	(*v1.UUID)(nil),                 // 45: mesos.v1.UUID
+	(*v1.OperationStatus)(nil),      // 46: mesos.v1.OperationStatus
+	(*v1.MasterInfo)(nil),           // 47: mesos.v1.MasterInfo
+	(*v1.TaskID)(nil),               // 48: mesos.v1.TaskID
+	(*v1.TaskInfo)(nil),             // 49: mesos.v1.TaskInfo
+	(*v1.TaskGroupInfo)(nil),        // 50: mesos.v1.TaskGroupInfo
+	(*v1.KillPolicy)(nil),           // 51: mesos.v1.KillPolicy
+	(*v1.Offer_Operation)(nil),      // 52: mesos.v1.Offer.Operation
 }
 var file_agora_link_v1_link_proto_depIdxs = []int32{
-	2,  // 0: agora.link.v1.FromAgent.register:type_name -> agora.link.v1.Register
-	3,  // 1: agora.link.v1.FromAgent.reregister:type_name -> agora.link.v1.Reregister
-	5,  // 2: agora.link.v1.FromAgent.unregister:type_name -> agora.link.v1.Unregister
-	6,  // 3: agora.link.v1.FromAgent.pong:type_name -> agora.link.v1.Pong
-	7,  // 4: agora.link.v1.FromAgent.update_agent:type_name -> agora.link.v1.UpdateAgent
-	8,  // 5: agora.link.v1.FromAgent.status_update:type_name -> agora.link.v1.StatusUpdate
-	9,  // 6: agora.link.v1.FromAgent.exited_executor:type_name -> agora.link.v1.ExitedExecutor
-	10, // 7: agora.link.v1.FromAgent.executor_message:type_name -> agora.link.v1.ExecutorMessage
-	11, // 8: agora.link.v1.FromAgent.operation_update:type_name -> agora.link.v1.OperationUpdate
-	12, // 9: agora.link.v1.FromAgent.drained:type_name -> agora.link.v1.Drained
-	13, // 10: agora.link.v1.FromMaster.registered:type_name -> agora.link.v1.Registered
-	14, // 11: agora.link.v1.FromMaster.reregistered:type_name -> agora.link.v1.Reregistered
-	16, // 12: agora.link.v1.FromMaster.refused:type_name -> agora.link.v1.Refused
-	17, // 13: agora.link.v1.FromMaster.ping:type_name -> agora.link.v1.Ping
-	18, // 14: agora.link.v1.FromMaster.shutdown_agent:type_name -> agora.link.v1.ShutdownAgent
-	19, // 15: agora.link.v1.FromMaster.run_task:type_name -> agora.link.v1.RunTask
-	20, // 16: agora.link.v1.FromMaster.run_task_group:type_name -> agora.link.v1.RunTaskGroup
-	21, // 17: agora.link.v1.FromMaster.kill_task:type_name -> agora.link.v1.KillTask
-	22, // 18: agora.link.v1.FromMaster.acknowledge_update:type_name -> agora.link.v1.AcknowledgeUpdate
-	23, // 19: agora.link.v1.FromMaster.update_framework:type_name -> agora.link.v1.UpdateFramework
-	24, // 20: agora.link.v1.FromMaster.shutdown_framework:type_name -> agora.link.v1.ShutdownFramework
-	25, // 21: agora.link.v1.FromMaster.shutdown_executor:type_name -> agora.link.v1.ShutdownExecutor
-	26, // 22: agora.link.v1.FromMaster.framework_message:type_name -> agora.link.v1.FrameworkMessage
-	27, // 23: agora.link.v1.FromMaster.reconcile_tasks:type_name -> agora.link.v1.ReconcileTasks
-	28, // 24: agora.link.v1.FromMaster.apply_operation:type_name -> agora.link.v1.ApplyOperation
-	29, // 25: agora.link.v1.FromMaster.acknowledge_operation:type_name -> agora.link.v1.AcknowledgeOperation
-	30, // 26: agora.link.v1.FromMaster.drain_agent:type_name -> agora.link.v1.DrainAgent
-	31, // 27: agora.link.v1.Register.agent:type_name -> mesos.v1.AgentInfo
-	32, // 28: agora.link.v1.Register.checkpointed_resources:type_name -> mesos.v1.Resource
-	33, // 29: agora.link.v1.Register.capabilities:type_name -> mesos.v1.AgentInfo.Capability
-	31, // 30: agora.link.v1.Reregister.agent:type_name -> mesos.v1.AgentInfo
-	32, // 31: agora.link.v1.Reregister.checkpointed_resources:type_name -> mesos.v1.Resource
-	33, // 32: agora.link.v1.Reregister.capabilities:type_name -> mesos.v1.AgentInfo.Capability
-	34, // 33: agora.link.v1.Reregister.frameworks:type_name -> mesos.v1.FrameworkInfo
-	35, // 34: agora.link.v1.Reregister.executors:type_name -> mesos.v1.ExecutorInfo
-	36, // 35: agora.link.v1.Reregister.tasks:type_name -> mesos.v1.Task
-	37, // 36: agora.link.v1.Reregister.operations:type_name -> mesos.v1.Operation
-	4,  // 37: agora.link.v1.Reregister.completed_frameworks:type_name -> agora.link.v1.CompletedFramework
-	38, // 38: agora.link.v1.Reregister.drain_config:type_name -> mesos.v1.DrainConfig
-	34, // 39: agora.link.v1.CompletedFramework.framework:type_name -> mesos.v1.FrameworkInfo
-	36, // 40: agora.link.v1.CompletedFramework.tasks:type_name -> mesos.v1.Task
-	39, // 41: agora.link.v1.Unregister.agent_id:type_name -> mesos.v1.AgentID
-	39, // 42: agora.link.v1.UpdateAgent.agent_id:type_name -> mesos.v1.AgentID
-	32, // 43: agora.link.v1.UpdateAgent.oversubscribed:type_name -> mesos.v1.Resource
-	37, // 44: agora.link.v1.UpdateAgent.operations:type_name -> mesos.v1.Operation
-	40, // 45: agora.link.v1.StatusUpdate.framework_id:type_name -> mesos.v1.FrameworkID
-	41, // 46: agora.link.v1.StatusUpdate.executor_id:type_name -> mesos.v1.ExecutorID
-	39, // 47: agora.link.v1.StatusUpdate.agent_id:type_name -> mesos.v1.AgentID
-	42, // 48: agora.link.v1.StatusUpdate.status:type_name -> mesos.v1.TaskStatus
-	43, // 49: agora.link.v1.StatusUpdate.latest_state:type_name -> mesos.v1.TaskState
-	40, // 50: agora.link.v1.ExitedExecutor.framework_id:type_name -> mesos.v1.FrameworkID
-	41, // 51: agora.link.v1.ExitedExecutor.executor_id:type_name -> mesos.v1.ExecutorID
-	39, // 52: agora.link.v1.ExitedExecutor.agent_id:type_name -> mesos.v1.AgentID
-	40, // 53: agora.link.v1.ExecutorMessage.framework_id:type_name -> mesos.v1.FrameworkID
-	41, // 54: agora.link.v1.ExecutorMessage.executor_id:type_name -> mesos.v1.ExecutorID
-	39, // 55: agora.link.v1.ExecutorMessage.agent_id:type_name -> mesos.v1.AgentID
-	40, // 56: agora.link.v1.OperationUpdate.framework_id:type_name -> mesos.v1.FrameworkID
-	39, // 57: agora.link.v1.OperationUpdate.agent_id:type_name -> mesos.v1.AgentID
-	44, // 58: agora.link.v1.OperationUpdate.operation_uuid:type_name -> mesos.v1.UUID
-	45, // 59: agora.link.v1.OperationUpdate.status:type_name -> mesos.v1.OperationStatus
-	45, // 60: agora.link.v1.OperationUpdate.latest_status:type_name -> mesos.v1.OperationStatus
-	39, // 61: agora.link.v1.Drained.agent_id:type_name -> mesos.v1.AgentID
-	39, // 62: agora.link.v1.Registered.agent_id:type_name -> mesos.v1.AgentID
-	46, // 63: agora.link.v1.Registered.master:type_name -> mesos.v1.MasterInfo
-	39, // 64: agora.link.v1.Reregistered.agent_id:type_name -> mesos.v1.AgentID
-	46, // 65: agora.link.v1.Reregistered.master:type_name -> mesos.v1.MasterInfo
-	15, // 66: agora.link.v1.Reregistered.reconcile:type_name -> agora.link.v1.ReconcileTask
-	38, // 67: agora.link.v1.Reregistered.drain_config:type_name -> mesos.v1.DrainConfig
-	40, // 68: agora.link.v1.ReconcileTask.framework_id:type_name -> mesos.v1.FrameworkID
-	47, // 69: agora.link.v1.ReconcileTask.task_id:type_name -> mesos.v1.TaskID
-	34, // 70: agora.link.v1.RunTask.framework:type_name -> mesos.v1.FrameworkInfo
-	48, // 71: agora.link.v1.RunTask.task:type_name -> mesos.v1.TaskInfo
-	34, // 72: agora.link.v1.RunTaskGroup.framework:type_name -> mesos.v1.FrameworkInfo
-	35, // 73: agora.link.v1.RunTaskGroup.executor:type_name -> mesos.v1.ExecutorInfo
-	49, // 74: agora.link.v1.RunTaskGroup.task_group:type_name -> mesos.v1.TaskGroupInfo
-	40, // 75: agora.link.v1.KillTask.framework_id:type_name -> mesos.v1.FrameworkID
-	47, // 76: agora.link.v1.KillTask.task_id:type_name -> mesos.v1.TaskID
-	50, // 77: agora.link.v1.KillTask.kill_policy:type_name -> mesos.v1.KillPolicy
-	39, // 78: agora.link.v1.AcknowledgeUpdate.agent_id:type_name -> mesos.v1.AgentID
-	40, // 79: agora.link.v1.AcknowledgeUpdate.framework_id:type_name -> mesos.v1.FrameworkID
-	47, // 80: agora.link.v1.AcknowledgeUpdate.task_id:type_name -> mesos.v1.TaskID
-	34, // 81: agora.link.v1.UpdateFramework.framework:type_name -> mesos.v1.FrameworkInfo
-	40, // 82: agora.link.v1.ShutdownFramework.framework_id:type_name -> mesos.v1.FrameworkID
-	40, // 83: agora.link.v1.ShutdownExecutor.framework_id:type_name -> mesos.v1.FrameworkID
-	41, // 84: agora.link.v1.ShutdownExecutor.executor_id:type_name -> mesos.v1.ExecutorID
-	40, // 85: agora.link.v1.FrameworkMessage.framework_id:type_name -> mesos.v1.FrameworkID
-	41, // 86: agora.link.v1.FrameworkMessage.executor_id:type_name -> mesos.v1.ExecutorID
-	15, // 87: agora.link.v1.ReconcileTasks.tasks:type_name -> agora.link.v1.ReconcileTask
-	40, // 88: agora.link.v1.ApplyOperation.framework_id:type_name -> mesos.v1.FrameworkID
-	44, // 89: agora.link.v1.ApplyOperation.operation_uuid:type_name -> mesos.v1.UUID
-	51, // 90: agora.link.v1.ApplyOperation.operation:type_name -> mesos.v1.Offer.Operation
-	44, // 91: agora.link.v1.AcknowledgeOperation.operation_uuid:type_name -> mesos.v1.UUID
-	44, // 92: agora.link.v1.AcknowledgeOperation.status_uuid:type_name -> mesos.v1.UUID
-	38, // 93: agora.link.v1.DrainAgent.config:type_name -> mesos.v1.DrainConfig
-	94, // [94:94] is the sub-list for method output_type
-	94, // [94:94] is the sub-list for method input_type
-	94, // [94:94] is the sub-list for extension type_name
-	94, // [94:94] is the sub-list for extension extendee
-	0,  // [0:94] is the sub-list for field type_name
+	3,  // 0: agora.link.v1.FromAgent.register:type_name -> agora.link.v1.Register
+	4,  // 1: agora.link.v1.FromAgent.reregister:type_name -> agora.link.v1.Reregister
+	6,  // 2: agora.link.v1.FromAgent.unregister:type_name -> agora.link.v1.Unregister
+	7,  // 3: agora.link.v1.FromAgent.pong:type_name -> agora.link.v1.Pong
+	8,  // 4: agora.link.v1.FromAgent.update_agent:type_name -> agora.link.v1.UpdateAgent
+	9,  // 5: agora.link.v1.FromAgent.status_update:type_name -> agora.link.v1.StatusUpdate
+	10, // 6: agora.link.v1.FromAgent.exited_executor:type_name -> agora.link.v1.ExitedExecutor
+	11, // 7: agora.link.v1.FromAgent.executor_message:type_name -> agora.link.v1.ExecutorMessage
+	12, // 8: agora.link.v1.FromAgent.operation_update:type_name -> agora.link.v1.OperationUpdate
+	13, // 9: agora.link.v1.FromAgent.drained:type_name -> agora.link.v1.Drained
+	14, // 10: agora.link.v1.FromMaster.registered:type_name -> agora.link.v1.Registered
+	15, // 11: agora.link.v1.FromMaster.reregistered:type_name -> agora.link.v1.Reregistered
+	17, // 12: agora.link.v1.FromMaster.refused:type_name -> agora.link.v1.Refused
+	18, // 13: agora.link.v1.FromMaster.ping:type_name -> agora.link.v1.Ping
+	19, // 14: agora.link.v1.FromMaster.shutdown_agent:type_name -> agora.link.v1.ShutdownAgent
+	20, // 15: agora.link.v1.FromMaster.run_task:type_name -> agora.link.v1.RunTask
+	21, // 16: agora.link.v1.FromMaster.run_task_group:type_name -> agora.link.v1.RunTaskGroup
+	22, // 17: agora.link.v1.FromMaster.kill_task:type_name -> agora.link.v1.KillTask
+	23, // 18: agora.link.v1.FromMaster.acknowledge_update:type_name -> agora.link.v1.AcknowledgeUpdate
+	24, // 19: agora.link.v1.FromMaster.update_framework:type_name -> agora.link.v1.UpdateFramework
+	25, // 20: agora.link.v1.FromMaster.shutdown_framework:type_name -> agora.link.v1.ShutdownFramework
+	26, // 21: agora.link.v1.FromMaster.shutdown_executor:type_name -> agora.link.v1.ShutdownExecutor
+	27, // 22: agora.link.v1.FromMaster.framework_message:type_name -> agora.link.v1.FrameworkMessage
+	28, // 23: agora.link.v1.FromMaster.reconcile_tasks:type_name -> agora.link.v1.ReconcileTasks
+	29, // 24: agora.link.v1.FromMaster.apply_operation:type_name -> agora.link.v1.ApplyOperation
+	30, // 25: agora.link.v1.FromMaster.acknowledge_operation:type_name -> agora.link.v1.AcknowledgeOperation
+	31, // 26: agora.link.v1.FromMaster.drain_agent:type_name -> agora.link.v1.DrainAgent
+	2,  // 27: agora.link.v1.FromMaster.open_relay:type_name -> agora.link.v1.OpenRelay
+	32, // 28: agora.link.v1.Register.agent:type_name -> mesos.v1.AgentInfo
+	33, // 29: agora.link.v1.Register.checkpointed_resources:type_name -> mesos.v1.Resource
+	34, // 30: agora.link.v1.Register.capabilities:type_name -> mesos.v1.AgentInfo.Capability
+	32, // 31: agora.link.v1.Reregister.agent:type_name -> mesos.v1.AgentInfo
+	33, // 32: agora.link.v1.Reregister.checkpointed_resources:type_name -> mesos.v1.Resource
+	34, // 33: agora.link.v1.Reregister.capabilities:type_name -> mesos.v1.AgentInfo.Capability
+	35, // 34: agora.link.v1.Reregister.frameworks:type_name -> mesos.v1.FrameworkInfo
+	36, // 35: agora.link.v1.Reregister.executors:type_name -> mesos.v1.ExecutorInfo
+	37, // 36: agora.link.v1.Reregister.tasks:type_name -> mesos.v1.Task
+	38, // 37: agora.link.v1.Reregister.operations:type_name -> mesos.v1.Operation
+	5,  // 38: agora.link.v1.Reregister.completed_frameworks:type_name -> agora.link.v1.CompletedFramework
+	39, // 39: agora.link.v1.Reregister.drain_config:type_name -> mesos.v1.DrainConfig
+	35, // 40: agora.link.v1.CompletedFramework.framework:type_name -> mesos.v1.FrameworkInfo
+	37, // 41: agora.link.v1.CompletedFramework.tasks:type_name -> mesos.v1.Task
+	40, // 42: agora.link.v1.Unregister.agent_id:type_name -> mesos.v1.AgentID
+	40, // 43: agora.link.v1.UpdateAgent.agent_id:type_name -> mesos.v1.AgentID
+	33, // 44: agora.link.v1.UpdateAgent.oversubscribed:type_name -> mesos.v1.Resource
+	38, // 45: agora.link.v1.UpdateAgent.operations:type_name -> mesos.v1.Operation
+	41, // 46: agora.link.v1.StatusUpdate.framework_id:type_name -> mesos.v1.FrameworkID
+	42, // 47: agora.link.v1.StatusUpdate.executor_id:type_name -> mesos.v1.ExecutorID
+	40, // 48: agora.link.v1.StatusUpdate.agent_id:type_name -> mesos.v1.AgentID
+	43, // 49: agora.link.v1.StatusUpdate.status:type_name -> mesos.v1.TaskStatus
+	44, // 50: agora.link.v1.StatusUpdate.latest_state:type_name -> mesos.v1.TaskState
+	41, // 51: agora.link.v1.ExitedExecutor.framework_id:type_name -> mesos.v1.FrameworkID
+	42, // 52: agora.link.v1.ExitedExecutor.executor_id:type_name -> mesos.v1.ExecutorID
+	40, // 53: agora.link.v1.ExitedExecutor.agent_id:type_name -> mesos.v1.AgentID
+	41, // 54: agora.link.v1.ExecutorMessage.framework_id:type_name -> mesos.v1.FrameworkID
+	42, // 55: agora.link.v1.ExecutorMessage.executor_id:type_name -> mesos.v1.ExecutorID
+	40, // 56: agora.link.v1.ExecutorMessage.agent_id:type_name -> mesos.v1.AgentID
+	41, // 57: agora.link.v1.OperationUpdate.framework_id:type_name -> mesos.v1.FrameworkID
+	40, // 58: agora.link.v1.OperationUpdate.agent_id:type_name -> mesos.v1.AgentID
+	45, // 59: agora.link.v1.OperationUpdate.operation_uuid:type_name -> mesos.v1.UUID
+	46, // 60: agora.link.v1.OperationUpdate.status:type_name -> mesos.v1.OperationStatus
+	46, // 61: agora.link.v1.OperationUpdate.latest_status:type_name -> mesos.v1.OperationStatus
+	40, // 62: agora.link.v1.Drained.agent_id:type_name -> mesos.v1.AgentID
+	40, // 63: agora.link.v1.Registered.agent_id:type_name -> mesos.v1.AgentID
+	47, // 64: agora.link.v1.Registered.master:type_name -> mesos.v1.MasterInfo
+	40, // 65: agora.link.v1.Reregistered.agent_id:type_name -> mesos.v1.AgentID
+	47, // 66: agora.link.v1.Reregistered.master:type_name -> mesos.v1.MasterInfo
+	16, // 67: agora.link.v1.Reregistered.reconcile:type_name -> agora.link.v1.ReconcileTask
+	39, // 68: agora.link.v1.Reregistered.drain_config:type_name -> mesos.v1.DrainConfig
+	41, // 69: agora.link.v1.ReconcileTask.framework_id:type_name -> mesos.v1.FrameworkID
+	48, // 70: agora.link.v1.ReconcileTask.task_id:type_name -> mesos.v1.TaskID
+	35, // 71: agora.link.v1.RunTask.framework:type_name -> mesos.v1.FrameworkInfo
+	49, // 72: agora.link.v1.RunTask.task:type_name -> mesos.v1.TaskInfo
+	35, // 73: agora.link.v1.RunTaskGroup.framework:type_name -> mesos.v1.FrameworkInfo
+	36, // 74: agora.link.v1.RunTaskGroup.executor:type_name -> mesos.v1.ExecutorInfo
+	50, // 75: agora.link.v1.RunTaskGroup.task_group:type_name -> mesos.v1.TaskGroupInfo
+	41, // 76: agora.link.v1.KillTask.framework_id:type_name -> mesos.v1.FrameworkID
+	48, // 77: agora.link.v1.KillTask.task_id:type_name -> mesos.v1.TaskID
+	51, // 78: agora.link.v1.KillTask.kill_policy:type_name -> mesos.v1.KillPolicy
+	40, // 79: agora.link.v1.AcknowledgeUpdate.agent_id:type_name -> mesos.v1.AgentID
+	41, // 80: agora.link.v1.AcknowledgeUpdate.framework_id:type_name -> mesos.v1.FrameworkID
+	48, // 81: agora.link.v1.AcknowledgeUpdate.task_id:type_name -> mesos.v1.TaskID
+	35, // 82: agora.link.v1.UpdateFramework.framework:type_name -> mesos.v1.FrameworkInfo
+	41, // 83: agora.link.v1.ShutdownFramework.framework_id:type_name -> mesos.v1.FrameworkID
+	41, // 84: agora.link.v1.ShutdownExecutor.framework_id:type_name -> mesos.v1.FrameworkID
+	42, // 85: agora.link.v1.ShutdownExecutor.executor_id:type_name -> mesos.v1.ExecutorID
+	41, // 86: agora.link.v1.FrameworkMessage.framework_id:type_name -> mesos.v1.FrameworkID
+	42, // 87: agora.link.v1.FrameworkMessage.executor_id:type_name -> mesos.v1.ExecutorID
+	16, // 88: agora.link.v1.ReconcileTasks.tasks:type_name -> agora.link.v1.ReconcileTask
+	41, // 89: agora.link.v1.ApplyOperation.framework_id:type_name -> mesos.v1.FrameworkID
+	45, // 90: agora.link.v1.ApplyOperation.operation_uuid:type_name -> mesos.v1.UUID
+	52, // 91: agora.link.v1.ApplyOperation.operation:type_name -> mesos.v1.Offer.Operation
+	45, // 92: agora.link.v1.AcknowledgeOperation.operation_uuid:type_name -> mesos.v1.UUID
+	45, // 93: agora.link.v1.AcknowledgeOperation.status_uuid:type_name -> mesos.v1.UUID
+	39, // 94: agora.link.v1.DrainAgent.config:type_name -> mesos.v1.DrainConfig
+	95, // [95:95] is the sub-list for method output_type
+	95, // [95:95] is the sub-list for method input_type
+	95, // [95:95] is the sub-list for extension type_name
+	95, // [95:95] is the sub-list for extension extendee
+	0,  // [0:95] is the sub-list for field type_name
 }
 
 func init() { file_agora_link_v1_link_proto_init() }
@@ -2745,6 +2814,7 @@ func file_agora_link_v1_link_proto_init() {
 		(*FromMaster_ApplyOperation)(nil),
 		(*FromMaster_AcknowledgeOperation)(nil),
 		(*FromMaster_DrainAgent)(nil),
+		(*FromMaster_OpenRelay)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2752,7 +2822,7 @@ func file_agora_link_v1_link_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agora_link_v1_link_proto_rawDesc), len(file_agora_link_v1_link_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   31,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
