@@ -32,6 +32,7 @@ type Config struct {
 	Isolation  string
 	ImageStore string
 	NetworkOptions
+	VolumeOptions
 
 	Recover string
 	Strict  bool
@@ -87,6 +88,7 @@ func (c *Config) Flags(set *flags.Set) {
 	set.String(&c.OCIRuntime, "oci_runtime", "the runtime of --launcher=oci: runc, crun, or a path")
 	set.String(&c.Isolation, "isolation", "accepted for compatibility; all isolators are always on")
 	c.networkFlags(set)
+	c.volumeFlags(set)
 	set.Path(&c.ImageStore, "docker_store_dir", "directory of the image store")
 	set.String(&c.Recover, "recover", "reconnect, or cleanup to end everything that an earlier agent left")
 	set.Bool(&c.Strict, "strict", "refuse to start when a checkpoint cannot be read")
@@ -138,6 +140,9 @@ func (c *Config) Check() error {
 		return fmt.Errorf("refusing to listen on %s without authentication: give --http_credentials=FILE, or --insecure", c.IP)
 	}
 	if err := c.checkNetworks(); err != nil {
+		return err
+	}
+	if err := c.checkVolumes(); err != nil {
 		return err
 	}
 	if c.Hostname == "" {

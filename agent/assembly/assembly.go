@@ -25,6 +25,7 @@ import (
 	"agora.dev/agora/agent/fetcher"
 	"agora.dev/agora/agent/images"
 	"agora.dev/agora/agent/isolators/cgroups"
+	"agora.dev/agora/agent/isolators/secrets"
 	"agora.dev/agora/agent/launcher"
 )
 
@@ -63,7 +64,9 @@ func New(ctx context.Context, config agent.Config, log *slog.Logger) (*Stack, er
 	}
 	group := "/agora/" + name(config.WorkDir)
 	c, err := linux.New(linux.Config{Launcher: held.launcher, Images: provisioner{images}, Fetcher: fetch, Networks: networks.Isolator,
-		Dir: filepath.Join(runtimeDir(config), "containerizer"), Cgroups: group, Log: log})
+		Secrets:   secrets.Files{Dir: config.SecretsDir},
+		HostPaths: linux.HostPaths{Allow: agent.Directories(config.HostPathAllow), Create: agent.Directories(config.HostPathCreate)},
+		Dir:       filepath.Join(runtimeDir(config), "containerizer"), Cgroups: group, Log: log})
 	if err != nil {
 		return nil, errors.Join(err, held.stop(ctx), held.close(), networks.close())
 	}

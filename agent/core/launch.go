@@ -169,7 +169,7 @@ func (c *Core) newExecutor(f *framework, kind Kind, info *mesos.ExecutorInfo) *e
 	run := Run{Key: ExecutorKey{f.id, executorID(info)}, Container: containerizer.ID(c.uuidText())}
 	e := &executorRun{run: run, kind: kind, info: info, framework: f, state: registering, tasks: map[TaskID]*task{}}
 	f.executors[run.Key.Executor] = e
-	c.persist(WriteExecutor{Run: run, Kind: kind, Info: info})
+	c.persist(WriteExecutor{Run: run, Kind: kind, Info: executorWithoutSecrets(info)})
 	return e
 }
 
@@ -210,7 +210,7 @@ func (c *Core) accept(e *executorRun, info *mesos.TaskInfo) *task {
 		t.container = e.run.Container
 	}
 	e.tasks[taskID(info)] = t
-	c.persist(WriteTask{Run: e.run, Info: info})
+	c.persist(WriteTask{Run: e.run, Info: taskWithoutSecrets(info)})
 	return t
 }
 

@@ -13,6 +13,7 @@ import (
 	"agora.dev/agora/agent/containerizer"
 	"agora.dev/agora/agent/isolators/cgroups"
 	"agora.dev/agora/agent/isolators/cni"
+	"agora.dev/agora/agent/isolators/secrets"
 	"agora.dev/agora/agent/launcher"
 	mesos "agora.dev/agora/api/mesos/v1"
 )
@@ -24,6 +25,10 @@ type Config struct {
 	// then refused.
 	Images  Provisioner
 	Fetcher Fetcher
+	// Secrets may be nil: containers with secrets are then refused.
+	Secrets Resolver
+	// HostPaths are the rules for volumes of the host.
+	HostPaths HostPaths
 	// Networks may be nil: containers that ask for networks are then refused.
 	Networks *cni.Isolator
 	// Dir holds what containers need beside their sandboxes: upper layers, records.
@@ -47,6 +52,7 @@ type Containerizer struct {
 	config    Config
 	log       *slog.Logger
 	hierarchy cgroups.Hierarchy
+	secrets   *secrets.Store
 
 	// pruning is held for writing by Prune, and for reading from the provision of an
 	// image to the note that its layers are in use.
@@ -85,7 +91,11 @@ func New(config Config) (*Containerizer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Containerizer{config: config, log: config.Log, hierarchy: hierarchy,
+	files, err := secrets.NewStore(filepath.Join(config.Dir, "secrets"))
+	if err != nil {
+		return nil, err
+	}
+	return &Containerizer{config: config, log: config.Log, hierarchy: hierarchy, secrets: files,
 		lives: containerizer.NewLives(), boxes: map[containerizer.ID]*box{}}, nil
 }
 
@@ -155,6 +165,10 @@ func (c *Containerizer) abandon(b *box) {
 }
 
 func (c *Containerizer) launch(ctx context.Context, b *box, spec containerizer.Spec) (int, error) {
+	spec, err := c.withSecrets(ctx, spec)
+	if err != nil {
+		return 0, fmt.Errorf("container %s: %w", spec.ID, err)
+	}
 	if spec.Class == containerizer.Debug {
 		return c.launchDebug(ctx, b, spec)
 	}
@@ -178,7 +192,8 @@ func (c *Containerizer) launch(ctx context.Context, b *box, spec containerizer.S
 	if _, err := c.attach(ctx, spec); err != nil {
 		return 0, fmt.Errorf("prepare container %s: %w", spec.ID, err)
 	}
-	request, err := c.prepare(b, spec, root)
+	defer c.dropSecrets(spec.ID)
+	request, err := c.prepare(ctx, b, spec, root)
 	if err != nil {
 		return 0, fmt.Errorf("prepare container %s: %w", spec.ID, err)
 	}

@@ -95,6 +95,10 @@ func (c *Containerizer) Exec(ctx context.Context, exec containerizer.Exec) (cont
 }
 
 func (c *Containerizer) exec(ctx context.Context, b *box, s *session, spec containerizer.Spec, exec containerizer.Exec) (int, error) {
+	spec, err := c.withSecrets(ctx, spec)
+	if err != nil {
+		return 0, fmt.Errorf("container %s: %w", spec.ID, err)
+	}
 	enter, err := c.entering(b, spec)
 	if err != nil {
 		return 0, err

@@ -34,7 +34,7 @@ type world struct {
 	dir string
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, change ...func(*linux.Config)) *world {
 	t.Helper()
 	image := busybox{launchertest.Busybox(t)}
 	dir := t.TempDir()
@@ -42,7 +42,11 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := linux.New(linux.Config{Launcher: l, Images: image, Dir: filepath.Join(dir, "containerizer"), Cgroups: "/agora-test-" + filepath.Base(filepath.Dir(dir))})
+	config := linux.Config{Launcher: l, Images: image, Dir: filepath.Join(dir, "containerizer"), Cgroups: "/agora-test-" + filepath.Base(filepath.Dir(dir))}
+	for _, f := range change {
+		f(&config)
+	}
+	c, err := linux.New(config)
 	if err != nil {
 		t.Fatal(err)
 	}

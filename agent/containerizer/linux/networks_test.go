@@ -19,6 +19,7 @@ import (
 	"agora.dev/agora/agent/containerizer/linux"
 	"agora.dev/agora/agent/isolators/cni"
 	"agora.dev/agora/agent/isolators/cni/bridge"
+	"agora.dev/agora/agent/isolators/secrets"
 	"agora.dev/agora/agent/launcher"
 	"agora.dev/agora/agent/launcher/launchertest"
 	"agora.dev/agora/agent/launcher/native"
@@ -44,7 +45,7 @@ type wired struct {
 }
 
 // eachLauncher runs a test with every launcher.
-func eachLauncher(t *testing.T, run func(w *wired)) {
+func eachLauncher(t *testing.T, run func(t *testing.T, w *wired)) {
 	netkit.Need(t)
 	for _, kind := range []string{"native", "runc", "crun"} {
 		t.Run(kind, func(t *testing.T) {
@@ -63,7 +64,7 @@ func eachLauncher(t *testing.T, run func(w *wired)) {
 					t.Errorf("left: %v", found)
 				}
 			})
-			run(w)
+			run(t, w)
 		})
 	}
 }
@@ -80,7 +81,7 @@ func (w *wired) open() {
 	w.bridge, errs[1] = bridge.New(bridge.Config{Dir: filepath.Join(nets, "bridge"), Name: "agora-" + w.kind})
 	w.networks, errs[2] = cni.New(cni.Config{Dir: nets, Builtin: map[string]cni.Plugin{bridge.Type: w.bridge},
 		Networks: map[string][]byte{bridge.Network: []byte(bridge.Configuration)}})
-	w.Containerizer, errs[3] = linux.New(linux.Config{Launcher: w.launcher, Images: w.image, Networks: w.networks,
+	w.Containerizer, errs[3] = linux.New(linux.Config{Launcher: w.launcher, Images: w.image, Networks: w.networks, Secrets: secrets.Files{},
 		Dir: filepath.Join(w.dir, "containerizer"), Cgroups: "/agora-test-" + filepath.Base(filepath.Dir(w.dir))})
 	if err := errors.Join(errs[:]...); err != nil {
 		w.t.Fatal(err)
@@ -173,7 +174,7 @@ func (w *wired) page(port int) string {
 const server = `echo $MESOS_CONTAINER_IP > page; exec busybox httpd -f -p 80 -h .`
 
 func TestContainerIsReachedThroughItsMappedPort(t *testing.T) {
-	eachLauncher(t, func(w *wired) {
+	eachLauncher(t, func(t *testing.T, w *wired) {
 		s := on(withImage(w.spec("web", server)), 18080)
 		s.Env["MESOS_CONTAINER_IP"], s.Env["LIBPROCESS_IP"] = "192.0.2.9", "192.0.2.9"
 		if _, err := w.Launch(w.ctx, s); err != nil {
@@ -205,7 +206,7 @@ func TestContainerIsReachedThroughItsMappedPort(t *testing.T) {
 }
 
 func TestContainerHasNamesOfItsOwn(t *testing.T) {
-	eachLauncher(t, func(w *wired) {
+	eachLauncher(t, func(t *testing.T, w *wired) {
 		s := on(withImage(w.spec("names", `hostname; cat /etc/hostname; grep -c names.example /etc/hosts; ls /sys/class/net; cat /proc/sys/net/ipv4/ip_unprivileged_port_start`)), 18080)
 		name := "names.example"
 		s.Container.Hostname = &name
@@ -217,7 +218,7 @@ func TestContainerHasNamesOfItsOwn(t *testing.T) {
 }
 
 func TestPodSharesItsNetworkAndANestedContainerMayHaveItsOwn(t *testing.T) {
-	eachLauncher(t, func(w *wired) {
+	eachLauncher(t, func(t *testing.T, w *wired) {
 		root := on(w.spec("pod", ""), 18080)
 		root.Command = nil
 		if _, err := w.Launch(w.ctx, root); err != nil {
@@ -245,7 +246,7 @@ func TestPodSharesItsNetworkAndANestedContainerMayHaveItsOwn(t *testing.T) {
 }
 
 func TestContainerWithoutImageHasNetworkToo(t *testing.T) {
-	eachLauncher(t, func(w *wired) {
+	eachLauncher(t, func(t *testing.T, w *wired) {
 		s := on(w.spec("plain", `cat /proc/net/dev | grep -c eth0; grep -c plain /etc/hosts`), 18080)
 		if code, out := w.run(s); code != 0 || out != "1\n1\n" {
 			t.Errorf("code %d, output %q", code, out)
@@ -257,7 +258,7 @@ func TestContainerWithoutImageHasNetworkToo(t *testing.T) {
 }
 
 func TestPortIsFreeWhenTheEndIsKnown(t *testing.T) {
-	eachLauncher(t, func(w *wired) {
+	eachLauncher(t, func(t *testing.T, w *wired) {
 		for range 3 {
 			s := on(withImage(w.spec("turn", "true")), 18080)
 			if code, out := w.run(s); code != 0 {
@@ -305,7 +306,7 @@ func TestNetworksThatCannotBeAreRefused(t *testing.T) {
 }
 
 func TestHostNameCannotCarryALineIntoFiles(t *testing.T) {
-	eachLauncher(t, func(w *wired) {
+	eachLauncher(t, func(t *testing.T, w *wired) {
 		s := on(w.spec("refused", "true"), 18080)
 		evil := "a\n127.0.0.1 registry"
 		s.Container.Hostname = &evil
@@ -316,7 +317,7 @@ func TestHostNameCannotCarryALineIntoFiles(t *testing.T) {
 }
 
 func TestNetworkOfNoneHasLoopbackAlone(t *testing.T) {
-	eachLauncher(t, func(w *wired) {
+	eachLauncher(t, func(t *testing.T, w *wired) {
 		s := w.spec("none", "ls /sys/class/net")
 		kind, image, mode := mesos.ContainerInfo_DOCKER, "busybox", mesos.ContainerInfo_DockerInfo_NONE
 		s.Container = &mesos.ContainerInfo{Type: &kind, Docker: &mesos.ContainerInfo_DockerInfo{Image: &image, Network: &mode}}
@@ -325,3 +326,10 @@ func TestNetworkOfNoneHasLoopbackAlone(t *testing.T) {
 		}
 	})
 }
+
+// poll is a moment to look again.
+func (w *wired) poll() <-chan time.Time { return time.After(2 * time.Millisecond) }
+
+func ptr[T any](v T) *T { return &v }
+
+func errorOf(errs ...error) error { return errors.Join(errs...) }

@@ -2,7 +2,6 @@ package linux
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -12,16 +11,10 @@ import (
 
 // persistent adds a mount for each persistent volume. The mount is the container's own: the
 // sandbox on the host holds an empty directory, so that nobody who removes a sandbox comes near the data.
-func persistent(oci *specs.Spec, spec containerizer.Spec, sandbox string) error {
-	for _, v := range spec.Persistent {
-		m := specs.Mount{Destination: v.ContainerPath, Type: "bind", Source: v.Source, Options: []string{"rbind", "nosuid", "nodev"}}
-		if filepath.IsAbs(v.ContainerPath) && oci.Root.Path == "/" {
-			// Without an image the mount point would be made on the machine itself.
-			if _, err := os.Stat(v.ContainerPath); err != nil {
-				return fmt.Errorf("persistent volume %s: without an image its absolute path must exist on the agent: %w", v.ID, err)
-			}
-		}
-		if err := destination(&m, oci, spec, sandbox); err != nil {
+func (p placing) persistent(oci *specs.Spec) error {
+	for _, v := range p.spec.Persistent {
+		m := specs.Mount{Type: "bind", Source: v.Source, Options: []string{"rbind", "nosuid", "nodev"}}
+		if err := p.destination(&m, v.ContainerPath, oci.Root.Path == "/"); err != nil {
 			return fmt.Errorf("persistent volume %s at %q: %w", v.ID, v.ContainerPath, err)
 		}
 		if v.ReadOnly {

@@ -1,6 +1,7 @@
 package linux
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -22,7 +23,7 @@ import (
 const SandboxInImage = "/mnt/mesos/sandbox"
 
 // prepare describes the container to the launcher.
-func (c *Containerizer) prepare(b *box, spec containerizer.Spec, root *RootFS) (launcher.Request, error) {
+func (c *Containerizer) prepare(ctx context.Context, b *box, spec containerizer.Spec, root *RootFS) (launcher.Request, error) {
 	dir := c.dir(spec.ID)
 	out := launcher.Request{ID: string(spec.ID), Pause: spec.Command == nil,
 		Stdout: filepath.Join(spec.Sandbox, "stdout"), Stderr: filepath.Join(spec.Sandbox, "stderr")}
@@ -55,7 +56,7 @@ func (c *Containerizer) prepare(b *box, spec containerizer.Spec, root *RootFS) (
 	}
 	c.join(oci, &spec)
 	c.cgroup(b, oci, spec)
-	if err := volumes(oci, spec, sandbox); err != nil {
+	if err := c.volumes(ctx, b, oci, placing{spec: spec, root: root, sandbox: sandbox}); err != nil {
 		return out, err
 	}
 	if out.Pause {

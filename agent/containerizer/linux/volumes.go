@@ -1,10 +1,14 @@
 package linux
 
 import (
+	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 
 	"agora.dev/agora/agent/containerizer"
@@ -12,6 +16,15 @@ import (
 	mesos "agora.dev/agora/api/mesos/v1"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
+
+// HostPaths are the rules for volumes of the host.
+type HostPaths struct {
+	// Allow are the directories that volumes may come from; nil allows all. A link below
+	// one of them does not lead out of it.
+	Allow []string
+	// Create are the directories below which a missing path is made.
+	Create []string
+}
 
 // hostFiles are what a container in the host's network needs of the host.
 func hostFiles() (out []specs.Mount) {
@@ -23,100 +36,262 @@ func hostFiles() (out []specs.Mount) {
 	return out
 }
 
-// volumes adds a mount for each volume. A path relative to the sandbox is resolved
-// inside it, whatever links the task put there.
-func volumes(oci *specs.Spec, spec containerizer.Spec, sandbox string) error {
-	if err := persistent(oci, spec, sandbox); err != nil {
+// placing is one volume on its way into a specification.
+type placing struct {
+	*Containerizer
+	b       *box
+	spec    containerizer.Spec
+	root    *RootFS
+	sandbox string // as the container sees it
+	index   int
+}
+
+// volumes adds a mount for each volume.
+func (c *Containerizer) volumes(ctx context.Context, b *box, oci *specs.Spec, p placing) error {
+	p.Containerizer, p.b = c, b
+	if err := p.persistent(oci); err != nil {
 		return err
 	}
-	for _, v := range spec.Container.GetVolumes() {
-		m := specs.Mount{Destination: v.GetContainerPath(), Type: "bind", Options: []string{"rbind", "nosuid", "nodev"}}
-		if err := destination(&m, oci, spec, sandbox); err != nil {
-			return fmt.Errorf("volume %q: %w", m.Destination, err)
-		}
+	for i, v := range p.spec.Container.GetVolumes() {
+		p.index = i
+		m := specs.Mount{Type: "bind", Options: []string{"rbind", "nosuid", "nodev"}}
 		if v.GetMode() == mesos.Volume_RO {
 			m.Options = append(m.Options, "ro")
 		}
-		if err := source(&m, v, spec); err != nil {
+		err := p.destination(&m, v.GetContainerPath(), oci.Root.Path == "/")
+		if err == nil {
+			err = p.source(ctx, &m, v)
+		}
+		if err != nil {
 			return fmt.Errorf("volume %q: %w", v.GetContainerPath(), err)
 		}
 		oci.Mounts = append(oci.Mounts, m)
 	}
-	return nil
+	return p.temporary(oci)
 }
 
-// destination makes the place of a mount. One relative to the sandbox stays inside it.
-func destination(m *specs.Mount, oci *specs.Spec, spec containerizer.Spec, sandbox string) error {
-	if filepath.IsAbs(m.Destination) {
-		return nil
+// destination is where the container sees the volume. A relative path is below the
+// sandbox, and is resolved inside it whatever links a task put there.
+func (p placing) destination(m *specs.Mount, path string, onHost bool) error {
+	if path == "" || strings.Contains(path, "\x00") || slices.Contains(strings.Split(path, "/"), "..") {
+		return errors.New("its container path must not be empty and must not contain '..'")
 	}
-	if !filepath.IsLocal(m.Destination) {
-		return errors.New("its path leaves the sandbox")
-	}
-	if oci.Root.Path == "/" {
-		if err := makeInside(spec.Sandbox, m.Destination); err != nil {
-			return err
+	path = filepath.Clean(path)
+	switch {
+	case path == "/" || path == ".":
+		return errors.New("its container path is the root of the container, or its sandbox")
+	case filepath.IsAbs(path):
+		if onHost && !exists(path) {
+			return errors.New("its container path does not exist on this agent, and a container without an image cannot have others; use a relative one, which is in the sandbox")
 		}
-	}
-	m.Destination = filepath.Join(sandbox, m.Destination)
-	return nil
-}
-
-func source(m *specs.Mount, v *mesos.Volume, spec containerizer.Spec) error {
-	host, base := v.GetHostPath(), spec.Sandbox
-	switch s := v.GetSource(); s.GetType() {
-	case mesos.Volume_Source_HOST_PATH:
-		host = s.GetHostPath().GetPath()
-	case mesos.Volume_Source_SANDBOX_PATH:
-		host = s.GetSandboxPath().GetPath()
-		if filepath.IsAbs(host) {
-			return fmt.Errorf("sandbox path %q must be relative", host)
-		}
-		if s.GetSandboxPath().GetType() == mesos.Volume_Source_SandboxPath_PARENT {
-			if base = parentSandbox(spec); base == "" {
-				return fmt.Errorf("a volume from the parent needs a nested container")
-			}
-			base, host = inherited(m, spec, base, host)
-		}
+		m.Destination = path
+	case onHost:
+		m.Destination = path
+		m.Options = append(m.Options, native.Inside+p.spec.Sandbox)
 	default:
-		if s != nil {
-			return fmt.Errorf("source %s is not supported by this agent", s.GetType())
-		}
+		m.Destination = filepath.Join(p.sandbox, path)
+	}
+	return nil
+}
+
+func (p placing) source(ctx context.Context, m *specs.Mount, v *mesos.Volume) error {
+	s := v.GetSource()
+	if s == nil {
 		if v.GetImage() != nil {
-			return fmt.Errorf("image volumes are not supported by this agent")
+			return p.image(ctx, m, v)
 		}
+		return p.hostPath(m, v.GetHostPath(), nil)
 	}
-	if host == "" {
-		return fmt.Errorf("it has no source")
+	switch s.GetType() {
+	case mesos.Volume_Source_HOST_PATH:
+		return p.hostPath(m, s.GetHostPath().GetPath(), s.GetHostPath().MountPropagation)
+	case mesos.Volume_Source_SANDBOX_PATH:
+		return p.sandboxPath(m, s.GetSandboxPath())
+	case mesos.Volume_Source_SECRET:
+		return p.secret(ctx, m, s.GetSecret())
 	}
-	if filepath.IsAbs(host) {
-		m.Source = host
-		if _, err := os.Stat(host); err != nil {
-			return err
+	return fmt.Errorf("source %s is not supported by this agent", s.GetType())
+}
+
+func (p placing) sandboxPath(m *specs.Mount, s *mesos.Volume_Source_SandboxPath) error {
+	if filepath.IsAbs(s.GetPath()) {
+		return fmt.Errorf("sandbox path %q must be relative", s.GetPath())
+	}
+	base, path := p.spec.Sandbox, s.GetPath()
+	switch s.GetType() {
+	case mesos.Volume_Source_SandboxPath_SELF:
+	case mesos.Volume_Source_SandboxPath_PARENT:
+		if base = parentSandbox(p.spec); base == "" {
+			return errors.New("a volume from the parent needs a nested container")
 		}
-		return nil
+		base, path = inherited(m, p.spec, base, path)
+	default:
+		return fmt.Errorf("sandbox path of type %s: must be SELF or PARENT", s.GetType())
 	}
-	if !filepath.IsLocal(host) {
-		return fmt.Errorf("path %q leaves the sandbox", host)
+	return inside(m, base, path)
+}
+
+// inside takes the source from below a directory, made if it is missing.
+func inside(m *specs.Mount, base, path string) error {
+	if path == "" || !filepath.IsLocal(path) {
+		return fmt.Errorf("path %q leaves the sandbox", path)
 	}
-	if err := makeInside(base, host); err != nil {
+	if err := makeInside(base, path); err != nil {
 		return err
 	}
-	m.Source = host
+	m.Source = path
 	m.Options = append(m.Options, native.Within+base)
+	return nil
+}
+
+// hostPath: a relative one is in the sandbox, as in Mesos.
+func (p placing) hostPath(m *specs.Mount, host string, propagation *mesos.MountPropagation) error {
+	switch {
+	case host == "":
+		return errors.New("it has no source")
+	case !filepath.IsAbs(host):
+		return inside(m, p.spec.Sandbox, host)
+	}
+	host = filepath.Clean(host)
+	rules := p.config.HostPaths
+	m.Source = host
+	if rules.Allow != nil {
+		from := above(rules.Allow, host)
+		if from == "" {
+			return fmt.Errorf("host path %s is not allowed on this agent; allowed are %s", host, strings.Join(rules.Allow, ", "))
+		}
+		if from != "/" {
+			m.Source, m.Options = strings.TrimPrefix(strings.TrimPrefix(host, from), "/"), append(m.Options, native.Within+from)
+			if m.Source == "" {
+				m.Source = "."
+			}
+		}
+	}
+	if _, err := os.Stat(host); errors.Is(err, os.ErrNotExist) && above(rules.Create, host) != "" {
+		from := above(rules.Create, host)
+		if err := makeInside(from, strings.TrimPrefix(strings.TrimPrefix(host, from), "/")); err != nil {
+			return err
+		}
+	} else if err != nil {
+		return err
+	}
+	return propagate(m, host, propagation.GetMode())
+}
+
+// above finds the directory that a path is in.
+func above(dirs []string, path string) string {
+	for _, dir := range dirs {
+		if dir == "/" || path == dir || strings.HasPrefix(path, dir+"/") {
+			return dir
+		}
+	}
+	return ""
+}
+
+// propagate lets mounts pass between host and container.
+func propagate(m *specs.Mount, host string, mode mesos.MountPropagation_Mode) error {
+	option, ok := map[mesos.MountPropagation_Mode]string{
+		mesos.MountPropagation_UNKNOWN: "rprivate", mesos.MountPropagation_HOST_TO_CONTAINER: "rslave", mesos.MountPropagation_BIDIRECTIONAL: "rshared"}[mode]
+	if !ok {
+		return fmt.Errorf("mount propagation %s is unknown", mode)
+	}
+	m.Options = append(m.Options, option)
+	if mode == mesos.MountPropagation_UNKNOWN {
+		return nil
+	}
+	shared, err := isShared(host)
+	if err == nil && !shared {
+		err = fmt.Errorf("mount propagation %s: host path %s is not on a shared mount; mount --make-shared it", mode, host)
+	}
+	return err
+}
+
+// isShared looks at the innermost mount that a path is on.
+func isShared(path string) (shared bool, err error) {
+	if path, err = filepath.EvalSymlinks(path); err != nil {
+		return false, err
+	}
+	f, err := os.Open("/proc/self/mountinfo")
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	best := -1
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		before, _, _ := strings.Cut(lines.Text(), " - ")
+		fields := strings.Fields(before)
+		if len(fields) < 6 || above([]string{fields[4]}, path) == "" || len(fields[4]) < best {
+			continue
+		}
+		best = len(fields[4])
+		shared = slices.ContainsFunc(fields[6:], func(s string) bool { return strings.HasPrefix(s, "shared:") })
+	}
+	return shared, nil
+}
+
+// secret puts a file into memory and binds it.
+func (p placing) secret(ctx context.Context, m *specs.Mount, secret *mesos.Secret) error {
+	content, err := p.resolve(ctx, secret)
+	if err != nil {
+		return err
+	}
+	owner, err := user(p.spec, p.root)
+	if err != nil {
+		return err
+	}
+	if m.Source, err = p.secrets.Put(string(p.spec.ID), p.index, content, owner.UID, owner.GID); err != nil {
+		return err
+	}
+	m.Options = append(m.Options, "ro", "noexec")
+	return nil
+}
+
+// image mounts an image's files: its only layer, or an overlay, written to a directory of
+// the container's own.
+func (p placing) image(ctx context.Context, m *specs.Mount, v *mesos.Volume) error {
+	if p.config.Images == nil {
+		return errors.New("this agent provides no images")
+	}
+	image, err := p.provision(ctx, p.b, v.GetImage())
+	if err != nil {
+		return err
+	}
+	readOnly := v.GetMode() == mesos.Volume_RO
+	if readOnly && len(image.Layers) == 1 {
+		m.Source = image.Layers[0]
+		return nil
+	}
+	lower := slices.Clone(image.Layers)
+	slices.Reverse(lower)
+	data := []string{"lowerdir=" + strings.Join(lower, ":")}
+	dirs := lower
+	if !readOnly {
+		dir := filepath.Join(p.dir(p.spec.ID), "volume"+strconv.Itoa(p.index))
+		upper, work := filepath.Join(dir, "upper"), filepath.Join(dir, "work")
+		for _, d := range []string{upper, work} {
+			if err := os.MkdirAll(d, 0o755); err != nil {
+				return err
+			}
+		}
+		data, dirs = append(data, "upperdir="+upper, "workdir="+work), append(dirs, upper)
+	}
+	for _, dir := range dirs {
+		if strings.ContainsAny(dir, ",:\\") {
+			return fmt.Errorf("layer %q: commas, colons and backslashes are not possible in its path", dir)
+		}
+	}
+	m.Type, m.Source = "overlay", "overlay"
+	m.Options = append(slices.DeleteFunc(m.Options, func(o string) bool { return o == "rbind" }), data...)
 	return nil
 }
 
 // parentSandbox: the agent lays nested sandboxes out as <parent>/containers/<id>.
 func parentSandbox(spec containerizer.Spec) string {
-	dir, _, ok := strings.Cut(spec.Sandbox, "/containers/")
-	if _, nested := spec.ID.Parent(); !nested || !ok {
+	at := strings.LastIndex(spec.Sandbox, "/containers/")
+	if _, nested := spec.ID.Parent(); !nested || at < 0 {
 		return ""
 	}
-	if at := strings.LastIndex(spec.Sandbox, "/containers/"); at >= 0 {
-		dir = spec.Sandbox[:at]
-	}
-	return dir
+	return spec.Sandbox[:at]
 }
 
 // makeInside makes a directory that is missing below base.

@@ -36,6 +36,8 @@ type compiler struct {
 	p      *shim.Program
 	root   shim.Reg
 	forked bool
+	// early are mounts that were taken before others, by their place in the list.
+	early map[int]shim.Reg
 }
 
 var noFile = shim.Int(unix.AT_FDCWD)

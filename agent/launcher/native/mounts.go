@@ -16,16 +16,22 @@ import (
 // source is then a path below it, resolved inside it whatever links it holds.
 const Within = "x-within="
 
+// Inside is the prefix of a mount option that names a host directory; the mount's
+// destination is then a path below it, resolved inside it whatever links it holds. It is
+// for containers on the host's root.
+const Inside = "x-inside="
+
 // fileSystem makes the container's view: root, mounts, devices, masks. Every path in
 // the container is resolved inside its root and then used by descriptor.
 func (c *compiler) fileSystem() error {
 	slash := c.p.String("/")
+	c.shareEarly()
 	c.p.Call("keep mounts from the host", unix.SYS_MOUNT, shim.Int(0), slash, shim.Int(0), shim.Int(unix.MS_REC|unix.MS_SLAVE), shim.Int(0))
 	if err := c.mountRoot(); err != nil {
 		return err
 	}
-	for _, m := range c.spec.Mounts {
-		if err := c.mount(m); err != nil {
+	for i, m := range c.spec.Mounts {
+		if err := c.mount(i, m); err != nil {
 			return err
 		}
 	}
@@ -83,10 +89,25 @@ func (c *compiler) open(name string, from shim.Reg, where string, flags uint64) 
 
 func (c *compiler) close(fd shim.Reg) { c.p.Call("close", unix.SYS_CLOSE, fd.Arg()) }
 
-// target opens a mount point, made if it is missing.
-func (c *compiler) target(where string, file bool) shim.Reg {
+// target opens a mount point in the container, made if it is missing.
+func (c *compiler) target(where string, file bool) shim.Reg { return c.targetIn(c.root, where, file) }
+
+// place opens the mount point of a mount.
+func (c *compiler) place(m specs.Mount, o options, file bool) shim.Reg {
+	if o.inside == "" {
+		return c.target(m.Destination, file)
+	}
+	_, base := c.open("open "+o.inside, c.root, o.inside, unix.O_PATH|unix.O_DIRECTORY)
+	at := c.targetIn(base, m.Destination, file)
+	c.close(base)
+	c.p.Free(base)
+	return at
+}
+
+// targetIn resolves in a directory, which no link leads out of.
+func (c *compiler) targetIn(root shim.Reg, where string, file bool) shim.Reg {
 	parts := strings.Split(strings.Trim(path.Clean("/"+where), "/"), "/")
-	_, at := c.open("open root", c.root, ".", unix.O_PATH|unix.O_DIRECTORY)
+	_, at := c.open("open root", root, ".", unix.O_PATH|unix.O_DIRECTORY)
 	for i, part := range parts {
 		if part == "" {
 			continue
@@ -108,17 +129,17 @@ func (c *compiler) target(where string, file bool) shim.Reg {
 		if !last {
 			flags |= unix.O_DIRECTORY
 		}
-		_, at = c.open("open /"+prefix, c.root, prefix, flags)
+		_, at = c.open("open /"+prefix, root, prefix, flags)
 	}
 	return at
 }
 
-func (c *compiler) mount(m specs.Mount) error {
+func (c *compiler) mount(index int, m specs.Mount) error {
 	o := parseOptions(m.Options)
 	if m.Type == "bind" || o.bind {
-		return c.bind(m, o)
+		return c.bind(index, m, o)
 	}
-	at := c.target(m.Destination, false)
+	at := c.place(m, o, false)
 	c.p.Call("hold "+m.Destination, unix.SYS_DUP3, at.Arg(), shim.Int(mountFD), shim.Int(unix.O_CLOEXEC))
 	source := m.Source
 	if source == "" {
@@ -132,7 +153,20 @@ func (c *compiler) mount(m specs.Mount) error {
 	return nil
 }
 
-func (c *compiler) bind(m specs.Mount, o options) error {
+// shareEarly takes the mounts that propagate to the host as well, before this namespace
+// stops being its peer.
+func (c *compiler) shareEarly() {
+	for i, m := range c.spec.Mounts {
+		if o := parseOptions(m.Options); (m.Type == "bind" || o.bind) && o.propagation == unix.MS_SHARED {
+			if c.early == nil {
+				c.early = map[int]shim.Reg{}
+			}
+			c.early[i] = c.cloneTree(m, o)
+		}
+	}
+}
+
+func (c *compiler) bind(index int, m specs.Mount, o options) error {
 	host := m.Source
 	if o.within != "" {
 		host = path.Join(o.within, path.Join("/", m.Source))
@@ -141,6 +175,24 @@ func (c *compiler) bind(m specs.Mount, o options) error {
 	if err != nil {
 		return fmt.Errorf("mount %s on %s: %w", m.Source, m.Destination, err)
 	}
+	tree, early := c.early[index]
+	if !early {
+		tree = c.cloneTree(m, o)
+	}
+	name := "bind " + m.Source + " to " + m.Destination
+	if o.attr != 0 || o.propagation != 0 {
+		c.p.Call(name, unix.SYS_MOUNT_SETATTR, tree.Arg(), c.p.String(""), shim.Int(unix.AT_EMPTY_PATH|unix.AT_RECURSIVE),
+			c.p.Words(o.attr, 0, o.propagation, 0), shim.Int(32))
+	}
+	at := c.place(m, o, !info.IsDir())
+	c.move(name, tree, at)
+	c.close(at)
+	c.p.Free(at)
+	return nil
+}
+
+// cloneTree takes a copy of the source's mounts.
+func (c *compiler) cloneTree(m specs.Mount, o options) shim.Reg {
 	tree := c.p.Borrow()
 	flags := unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC | unix.AT_RECURSIVE
 	name := "bind " + m.Source + " to " + m.Destination
@@ -154,15 +206,7 @@ func (c *compiler) bind(m specs.Mount, o options) error {
 	} else {
 		c.p.Call(name, unix.SYS_OPEN_TREE, noFile, c.p.String(m.Source), shim.Int(flags)).To(tree)
 	}
-	if o.attr != 0 || o.propagation != 0 {
-		c.p.Call(name, unix.SYS_MOUNT_SETATTR, tree.Arg(), c.p.String(""), shim.Int(unix.AT_EMPTY_PATH|unix.AT_RECURSIVE),
-			c.p.Words(o.attr, 0, o.propagation, 0), shim.Int(32))
-	}
-	at := c.target(m.Destination, !info.IsDir())
-	c.move(name, tree, at)
-	c.close(at)
-	c.p.Free(at)
-	return nil
+	return tree
 }
 
 // move attaches a detached mount and closes it.
@@ -220,7 +264,7 @@ func (c *compiler) mask(where string) {
 type options struct {
 	flags, attr, propagation uint64
 	bind                     bool
-	within                   string
+	within, inside           string
 	data                     []string
 }
 
@@ -247,6 +291,8 @@ func parseOptions(list []string) (o options) {
 			o.bind = true
 		} else if dir, ok := strings.CutPrefix(option, Within); ok {
 			o.within = dir
+		} else if dir, ok := strings.CutPrefix(option, Inside); ok {
+			o.inside = dir
 		} else {
 			o.data = append(o.data, option)
 		}

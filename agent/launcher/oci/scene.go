@@ -26,6 +26,8 @@ type scene struct {
 	host bool
 	// held are directories and files, open in the scene, that are bound to places.
 	held []held
+	// inner are mounts that are made before the runtime sees the root.
+	inner []inner
 }
 
 type held struct {
@@ -39,6 +41,9 @@ func (s scene) program(argv []string) (*shim.Program, error) {
 	p.Call("private mounts", unix.SYS_MOUNT, shim.Int(0), slash, shim.Int(0), shim.Int(unix.MS_REC|unix.MS_SLAVE), shim.Int(0))
 	for _, dir := range s.hidden {
 		p.Call("hide "+dir, unix.SYS_UMOUNT2, p.String(dir), shim.Int(unix.MNT_DETACH))
+	}
+	for _, m := range s.inner {
+		m.bind(p)
 	}
 	if s.overlay != nil {
 		data, err := overlayData(s.overlay)
@@ -79,18 +84,51 @@ func (s scene) refuseLinks(p *shim.Program) {
 // bind puts source, resolved inside the directory within whatever links it holds, where
 // the runtime can name it without looking it up again.
 func (h held) bind(p *shim.Program) {
-	dir, file, tree := p.Borrow(), p.Borrow(), p.Borrow()
-	empty := p.String("")
-	p.Call("open "+h.within, unix.SYS_OPEN, p.String(h.within), shim.Int(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC)).To(dir)
+	tree := takeTree(p, h.within, h.source)
+	p.Call("bind "+h.source, unix.SYS_MOVE_MOUNT, tree.Arg(), p.String(""), shim.Int(unix.AT_FDCWD), p.String(h.place), shim.Int(unix.MOVE_MOUNT_F_EMPTY_PATH))
+	release(p, tree)
+}
+
+// openIn opens a path resolved inside a directory.
+func openIn(p *shim.Program, within, path string) shim.Reg {
+	dir, file := p.Borrow(), p.Borrow()
+	p.Call("open "+within, unix.SYS_OPEN, p.String(within), shim.Int(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC)).To(dir)
 	how := p.Words(unix.O_PATH|unix.O_CLOEXEC, 0, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
-	p.Call("open "+h.source, unix.SYS_OPENAT2, dir.Arg(), p.String(h.source), how, shim.Int(24)).To(file)
-	p.Call("bind "+h.source, unix.SYS_OPEN_TREE, file.Arg(), empty,
+	p.Call("open "+path, unix.SYS_OPENAT2, dir.Arg(), p.String(path), how, shim.Int(24)).To(file)
+	release(p, dir)
+	return file
+}
+
+// takeTree takes a copy of the mounts at a path resolved inside a directory.
+func takeTree(p *shim.Program, within, path string) shim.Reg {
+	file, tree := openIn(p, within, path), p.Borrow()
+	p.Call("bind "+path, unix.SYS_OPEN_TREE, file.Arg(), p.String(""),
 		shim.Int(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE|unix.AT_EMPTY_PATH)).To(tree)
-	p.Call("bind "+h.source, unix.SYS_MOVE_MOUNT, tree.Arg(), empty, shim.Int(unix.AT_FDCWD), p.String(h.place), shim.Int(unix.MOVE_MOUNT_F_EMPTY_PATH))
-	for _, fd := range []shim.Reg{dir, file, tree} {
-		p.Call("close", unix.SYS_CLOSE, fd.Arg())
-		p.Free(fd)
-	}
+	release(p, file)
+	return tree
+}
+
+func release(p *shim.Program, fd shim.Reg) {
+	p.Call("close", unix.SYS_CLOSE, fd.Arg())
+	p.Free(fd)
+}
+
+// inner is a mount with a destination below a directory of the host, resolved inside it: a
+// runtime would follow the links in it.
+type inner struct {
+	within, source, inside, destination string
+	attributes                          uint64
+}
+
+func (m inner) bind(p *shim.Program) {
+	tree, at := takeTree(p, m.within, m.source), openIn(p, m.inside, m.destination)
+	empty := p.String("")
+	p.Call("bind "+m.source+" to "+m.destination, unix.SYS_MOUNT_SETATTR, tree.Arg(), empty, shim.Int(unix.AT_EMPTY_PATH|unix.AT_RECURSIVE),
+		p.Words(m.attributes, 0, 0, 0), shim.Int(32))
+	p.Call("bind "+m.source+" to "+m.destination, unix.SYS_MOVE_MOUNT, tree.Arg(), empty, at.Arg(), empty,
+		shim.Int(unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH))
+	release(p, at)
+	release(p, tree)
 }
 
 // place makes the mount point of what is held.

@@ -167,6 +167,7 @@ func (l *Launcher) enter(ctx context.Context, c, parent *container, enter launch
 	}
 	process := *enter.Process
 	process.Args, process.Terminal, process.ConsoleSize = initArgs, false, nil
+	process.Env = nil // it may hold secrets, and this is written down; the init has it
 	file := filepath.Join(c.dir, "process.json")
 	b, err := json.Marshal(process)
 	if err != nil {
