@@ -13,7 +13,6 @@ import (
 	"agora.dev/agora/agent/launcher"
 	"agora.dev/agora/agent/launcher/native"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 )
 
 // bundle writes what the runtime reads and returns the scene it works in. The
@@ -35,14 +34,14 @@ func (l *Launcher) bundle(c *container, request launcher.Request) (scene, error)
 		}
 		readonly := spec.Root != nil && spec.Root.Readonly
 		spec.Root = &specs.Root{Path: s.root, Readonly: readonly}
-		if s.inner, spec.Mounts, err = innerMounts(spec.Mounts); err != nil {
-			return s, err
-		}
-		if len(spec.Mounts) == 0 { // crun wants one
-			spec.Mounts = []specs.Mount{{Destination: "/proc", Source: "/proc", Type: "bind", Options: []string{"rbind"}}}
-		}
 	}
 	s.root = spec.Root.Path
+	if s.inner, spec.Mounts, err = innerMounts(spec.Mounts, s.base()); err != nil {
+		return s, err
+	}
+	if s.host && len(spec.Mounts) == 0 { // crun wants one
+		spec.Mounts = []specs.Mount{{Destination: "/proc", Source: "/proc", Type: "bind", Options: []string{"rbind"}}}
+	}
 	if request.Pause {
 		spec.Process = &specs.Process{Cwd: "/"}
 	}
@@ -86,64 +85,6 @@ func (l *Launcher) runtimeResources(c *container, all *specs.LinuxResources) *sp
 		return &specs.LinuxResources{Devices: all.Devices}
 	}
 	return all
-}
-
-var attributes = map[string]uint64{"ro": unix.MOUNT_ATTR_RDONLY, "nosuid": unix.MOUNT_ATTR_NOSUID, "nodev": unix.MOUNT_ATTR_NODEV, "noexec": unix.MOUNT_ATTR_NOEXEC}
-
-// innerMounts splits off the mounts whose destination is below a directory of the host,
-// and makes their mount points.
-func innerMounts(all []specs.Mount) (out []inner, rest []specs.Mount, err error) {
-	for _, m := range all {
-		one := inner{within: "/", source: path.Join("/", m.Source), destination: path.Join("/", m.Destination)}
-		for _, option := range m.Options {
-			one.attributes |= attributes[option]
-			if dir, ok := strings.CutPrefix(option, native.Inside); ok {
-				one.inside = dir
-			}
-			if dir, ok := strings.CutPrefix(option, native.Within); ok {
-				one.within = dir
-			}
-		}
-		if one.inside == "" {
-			rest = append(rest, m)
-			continue
-		}
-		if m.Type != "bind" {
-			return nil, nil, fmt.Errorf("mount %s on %s: a container without an image needs --launcher=native for it", m.Type, m.Destination)
-		}
-		if err := one.mountPoint(); err != nil {
-			return nil, nil, fmt.Errorf("mount %s on %s: %w", m.Source, m.Destination, err)
-		}
-		out = append(out, one)
-	}
-	return out, rest, nil
-}
-
-func (m inner) mountPoint() error {
-	info, err := os.Stat(path.Join(m.within, m.source))
-	if err != nil {
-		return err
-	}
-	root, err := os.OpenRoot(m.inside)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	below := strings.TrimPrefix(m.destination, "/")
-	if _, err := root.Stat(below); err == nil {
-		return nil
-	}
-	if info.IsDir() {
-		return root.MkdirAll(below, 0o755)
-	}
-	if err := root.MkdirAll(path.Dir(below), 0o755); err != nil {
-		return err
-	}
-	f, err := root.OpenFile(below, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
-	if err != nil {
-		return err
-	}
-	return f.Close()
 }
 
 // hold has a mount's source resolved inside the directory that an option names, which

@@ -34,6 +34,14 @@ type held struct {
 	within, source, place string
 }
 
+// base is what destinations of inner mounts are resolved in, when they name no other.
+func (s scene) base() string {
+	if s.host {
+		return "/"
+	}
+	return s.root
+}
+
 // program mounts and then becomes the runtime.
 func (s scene) program(argv []string) (*shim.Program, error) {
 	p := shim.New(reportFD)
@@ -42,8 +50,8 @@ func (s scene) program(argv []string) (*shim.Program, error) {
 	for _, dir := range s.hidden {
 		p.Call("hide "+dir, unix.SYS_UMOUNT2, p.String(dir), shim.Int(unix.MNT_DETACH))
 	}
-	for _, m := range s.inner {
-		m.bind(p)
+	if s.host {
+		s.mountInner(p)
 	}
 	if s.overlay != nil {
 		data, err := overlayData(s.overlay)
@@ -56,6 +64,7 @@ func (s scene) program(argv []string) (*shim.Program, error) {
 	}
 	if s.root != "" && !s.host {
 		s.refuseLinks(p)
+		s.mountInner(p)
 	}
 	for _, h := range s.held {
 		h.bind(p)
@@ -111,24 +120,6 @@ func takeTree(p *shim.Program, within, path string) shim.Reg {
 func release(p *shim.Program, fd shim.Reg) {
 	p.Call("close", unix.SYS_CLOSE, fd.Arg())
 	p.Free(fd)
-}
-
-// inner is a mount with a destination below a directory of the host, resolved inside it: a
-// runtime would follow the links in it.
-type inner struct {
-	within, source, inside, destination string
-	attributes                          uint64
-}
-
-func (m inner) bind(p *shim.Program) {
-	tree, at := takeTree(p, m.within, m.source), openIn(p, m.inside, m.destination)
-	empty := p.String("")
-	p.Call("bind "+m.source+" to "+m.destination, unix.SYS_MOUNT_SETATTR, tree.Arg(), empty, shim.Int(unix.AT_EMPTY_PATH|unix.AT_RECURSIVE),
-		p.Words(m.attributes, 0, 0, 0), shim.Int(32))
-	p.Call("bind "+m.source+" to "+m.destination, unix.SYS_MOVE_MOUNT, tree.Arg(), empty, at.Arg(), empty,
-		shim.Int(unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH))
-	release(p, at)
-	release(p, tree)
 }
 
 // place makes the mount point of what is held.
