@@ -247,8 +247,11 @@ func TestPodSharesItsNetworkAndANestedContainerMayHaveItsOwn(t *testing.T) {
 
 func TestContainerWithoutImageHasNetworkToo(t *testing.T) {
 	eachLauncher(t, func(t *testing.T, w *wired) {
-		s := on(w.spec("plain", `cat /proc/net/dev | grep -c eth0; grep -c plain /etc/hosts`), 18080)
-		if code, out := w.run(s); code != 0 || out != "1\n1\n" {
+		s, want := on(w.spec("plain", `grep -c eth0 /proc/net/dev; grep -c plain /etc/hosts`), 18080), "1\n1\n"
+		if _, err := os.Stat("/etc/hosts"); err != nil { // then none is made on the host
+			s.Command, want = shell("grep -c eth0 /proc/net/dev; test ! -e /etc/hosts"), "1\n"
+		}
+		if code, out := w.run(s); code != 0 || out != want {
 			t.Errorf("code %d, output %q", code, out)
 		}
 		if b, err := os.ReadFile("/etc/hosts"); err == nil && strings.Contains(string(b), "plain") {

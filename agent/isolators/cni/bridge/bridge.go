@@ -248,10 +248,10 @@ func (b *Bridge) connect(r request, l *lease) error {
 		return err
 	}
 	f := b.firewall()
-	if whole, err := f.whole(); err != nil || !whole {
-		return errors.Join(err, f.replace(b.leases.all()))
+	if f.add(l) == nil {
+		return nil
 	}
-	return f.add(l)
+	return f.replace(b.leases.all()) // the first one, or somebody flushed the rules
 }
 
 // del takes back what add gave, in whatever state it is. The last one takes the bridge
@@ -261,26 +261,35 @@ func (b *Bridge) del(r request) error {
 	if l == nil {
 		return nil
 	}
-	if err := removeLink(l.Veth); err != nil {
+	last := len(b.leases.byAddress) == 1
+	// The kernel makes each of the two wait for a grace period: side by side it is one.
+	links := make(chan error, 1)
+	go func() {
+		err := removeLink(l.Veth)
+		if last {
+			err = errors.Join(err, removeBridge(b.config.Name))
+		}
+		links <- err
+	}()
+	err := b.forget(l, last)
+	if err = errors.Join(err, <-links); err != nil {
 		return fmt.Errorf("%s: %w", Type, err)
 	}
-	f := b.firewall()
-	if len(b.leases.byAddress) == 1 {
-		if err := errors.Join(f.remove(), removeBridge(b.config.Name)); err != nil {
-			return fmt.Errorf("%s: %w", Type, err)
-		}
-		return b.leases.give(l)
-	}
-	if bridgeExists(b.config.Name) {
-		if err := f.del(l); err != nil {
-			// Somebody flushed the rules, or they are of another version.
-			rest := b.leases.allBut(l)
-			if err := f.replace(rest); err != nil {
-				return fmt.Errorf("%s: %w", Type, err)
-			}
-		}
-	}
 	return b.leases.give(l)
+}
+
+// forget takes a container out of the rules; the last one takes them along.
+func (b *Bridge) forget(l *lease, last bool) error {
+	f := b.firewall()
+	switch {
+	case last:
+		return f.remove()
+	case f.del(l) == nil:
+		return nil
+	case !bridgeExists(b.config.Name): // after a reboot there are none
+		return nil
+	}
+	return f.replace(b.leases.allBut(l)) // somebody flushed the rules
 }
 
 func (b *Bridge) result(r request, l *lease) ([]byte, error) {
