@@ -59,9 +59,8 @@ type suite struct {
 }
 
 func main() {
-	raiseDescriptors()
-	if len(os.Args) == 2 && os.Args[1] == masterRole {
-		if err := runMeasuredMaster(os.Stdin, os.Stdout); err != nil {
+	if len(os.Args) == 3 && os.Args[1] == masterRole {
+		if err := runMeasuredMaster(os.Args[2], os.Stdin, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, "bench:", err)
 			os.Exit(1)
 		}

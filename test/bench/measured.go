@@ -13,6 +13,7 @@ import (
 	"runtime/metrics"
 	"strings"
 
+	"agora.dev/agora/client/agentlink"
 	"agora.dev/agora/master"
 )
 
@@ -31,8 +32,13 @@ type vitals struct {
 }
 
 // runMeasuredMaster serves until standard input ends. Each line of input is answered with the
-// vitals; "collect" collects garbage and gives it back before.
-func runMeasuredMaster(in io.Reader, out io.Writer) error {
+// vitals; "collect" collects garbage and gives it back before. The population, as JSON, lives in
+// this process, on links in memory: a process may not have as many descriptors as it has agents.
+func runMeasuredMaster(inside string, in io.Reader, out io.Writer) error {
+	var p population
+	if err := json.Unmarshal([]byte(inside), &p); err != nil {
+		return err
+	}
 	config := master.NewConfig()
 	config.Port, config.MaxOperatorStreams = 0, 2*streamReaders
 	m, err := master.New(config, master.Deps{})
@@ -40,8 +46,15 @@ func runMeasuredMaster(in io.Reader, out io.Writer) error {
 		return err
 	}
 	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
 	ended := make(chan error, 1)
 	go func() { ended <- m.Run(ctx) }()
+	if p.Agents > 0 {
+		dial := func(context.Context, int) (*agentlink.Stream, error) { return m.Dial(), nil }
+		if _, _, err := join(ctx, m.Addr(), p, dial); err != nil {
+			return err
+		}
+	}
 	fmt.Fprintln(out, m.Addr())
 	lines := bufio.NewScanner(in)
 	for lines.Scan() {
@@ -87,12 +100,16 @@ type measuredMaster struct {
 	out     *bufio.Reader
 }
 
-func startMeasuredMaster() (*measuredMaster, error) {
+func startMeasuredMaster(inside population) (*measuredMaster, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	m := &measuredMaster{process: exec.Command(self, masterRole)}
+	text, err := json.Marshal(inside)
+	if err != nil {
+		return nil, err
+	}
+	m := &measuredMaster{process: exec.Command(self, masterRole, string(text))}
 	m.process.Stderr = os.Stderr
 	if m.in, err = m.process.StdinPipe(); err != nil {
 		return nil, err

@@ -3,10 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"agora.dev/agora/client/agentlink"
 	"agora.dev/agora/client/simagents"
@@ -14,7 +11,8 @@ import (
 
 // population is how large a simulated cluster is.
 type population struct {
-	agents, tasks, frameworks, completed int // tasks on each agent, completed of each framework
+	// Tasks on each agent, Completed of each framework.
+	Agents, Tasks, Frameworks, Completed int
 }
 
 // populated is a measured master with simulated agents, each with a real link.
@@ -22,49 +20,42 @@ type populated struct {
 	*measuredMaster
 	owners *simagents.Owners
 	fleet  *simagents.Fleet
-	joined time.Duration
 	cancel context.CancelFunc
 }
 
-// perAddress is how many links leave from one address of the loopback network: the kernel has
-// some 28,000 ports for each.
-const perAddress = 20_000
-
+// populate starts a measured master, and joins agents from this process over sockets.
 func populate(p population) (*populated, error) {
-	m, err := startMeasuredMaster()
+	m, err := startMeasuredMaster(population{})
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &populated{measuredMaster: m, cancel: cancel}
-	if c.owners, err = simagents.Own(ctx, m.address, p.frameworks); err != nil {
+	c.owners, c.fleet, err = join(ctx, m.address, p, func(ctx context.Context, _ int) (*agentlink.Stream, error) {
+		return agentlink.Dial(ctx, m.address)
+	})
+	if err != nil {
 		c.close()
 		return nil, err
 	}
-	patience, done := context.WithTimeout(ctx, 10*time.Minute)
-	defer done()
-	began := time.Now()
-	c.fleet, err = simagents.Join(patience, simagents.Config{Agents: p.agents, Tasks: p.tasks, Completed: p.completed,
-		Frameworks: c.owners.Infos, Dial: func(ctx context.Context, n int) (*agentlink.Stream, error) {
-			local := &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(2+n/perAddress))}
-			return agentlink.Dialer{Local: local}.Dial(ctx, m.address)
-		}})
-	if err != nil {
-		c.close()
-		return nil, fmt.Errorf("join %d simulated agents: %w", p.agents, err)
-	}
-	c.joined = time.Since(began)
 	return c, nil
 }
 
-// manyDescriptors is more than the largest population needs.
-const manyDescriptors = 200_000
-
-// raiseDescriptors lets this process and its master have a connection for every agent; where
-// that is not allowed, the measurement says so when it runs out.
-func raiseDescriptors() {
-	limit := unix.Rlimit{Cur: manyDescriptors, Max: manyDescriptors}
-	_ = unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
+// join subscribes the frameworks and joins the agents.
+func join(ctx context.Context, address string, p population,
+	dial func(context.Context, int) (*agentlink.Stream, error)) (*simagents.Owners, *simagents.Fleet, error) {
+	owners, err := simagents.Own(ctx, address, p.Frameworks)
+	if err != nil {
+		return nil, nil, err
+	}
+	patience, done := context.WithTimeout(ctx, 10*time.Minute)
+	defer done()
+	fleet, err := simagents.Join(patience, simagents.Config{Agents: p.Agents, Tasks: p.Tasks, Completed: p.Completed,
+		Frameworks: owners.Infos, Dial: dial})
+	if err != nil {
+		return owners, nil, fmt.Errorf("join %d simulated agents: %w", p.Agents, err)
+	}
+	return owners, fleet, nil
 }
 
 // close ends the master first: nobody needs the goodbyes of the agents.

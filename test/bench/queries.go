@@ -22,8 +22,8 @@ func (s *suite) queries() error {
 		size       population
 		must, goal float64
 	}{
-		{"1687x50", population{agents: 1687, tasks: 50, frameworks: 1}, 300, 60},
-		{"20000x10+200000", population{agents: 20_000, tasks: 10, frameworks: 200, completed: 1000}, 1500, 250},
+		{"1687x50", population{Agents: 1687, Tasks: 50, Frameworks: 1}, 300, 60},
+		{"20000x10+200000", population{Agents: 20_000, Tasks: 10, Frameworks: 200, Completed: 1000}, 1500, 250},
 	} {
 		if err := s.query(c.name, c.size, c.must, c.goal); err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
@@ -38,11 +38,11 @@ const (
 )
 
 func (s *suite) query(name string, size population, must, goal float64) error {
-	c, err := populate(size)
+	c, err := startMeasuredMaster(size)
 	if err != nil {
 		return err
 	}
-	defer c.close()
+	defer c.stop()
 	probe, err := startProbe(c.address)
 	if err != nil {
 		return err
@@ -70,7 +70,7 @@ func (s *suite) query(name string, size population, must, goal float64) error {
 	slices.Sort(times)
 	floor := s.copyFloor(size0)
 	s.report(figure{Name: "P5/" + name, Value: quantile(times, 0.5), Unit: "ms", Must: must, Goal: goal, Floor: floor,
-		Note: fmt.Sprintf("agents simulated, master in its own process; %d MB of JSON, %d queries, max %.0f; floor: copying that much through loopback",
+		Note: fmt.Sprintf("agents simulated in the master's process; %d MB of JSON, %d queries, max %.0f; floor: copying that much through loopback",
 			size0>>20, stateQueries, times[len(times)-1])})
 	s.report(figure{Name: "P5/" + name + "/loop-p99", Value: busy.p99, Unit: "ms", Must: 20, Goal: 5, Floor: idle.p99,
 		Note: fmt.Sprintf("a scheduler call and its answer while /state is read without pause; %d calls, max %.1f; floor: the same without /state", busy.calls, busy.max)})

@@ -91,7 +91,7 @@ func (s *suite) stalledReaders() error {
 }
 
 func startWatchers(readers int) (*populated, *watchers, error) {
-	c, err := populate(population{agents: 10, tasks: streamTasks / 10, frameworks: 1})
+	c, err := populate(population{Agents: 10, Tasks: streamTasks / 10, Frameworks: 1})
 	if err != nil {
 		return nil, nil, err
 	}
