@@ -93,25 +93,30 @@ func (a *agent) register(ctx context.Context) (*agentlink.Stream, error) {
 func (a *agent) reregistration() *link.FromAgent {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	m := &link.Reregister{Agent: a.info, Version: &a.fleet.cfg.Version, Capabilities: capabilities,
-		Frameworks: a.fleet.cfg.Frameworks}
+	m := &link.Reregister{Agent: a.info, Version: &a.fleet.cfg.Version, Capabilities: capabilities}
 	m.Tasks = a.brought()
+	known := map[string]bool{}
+	tell := func(f *mesos.FrameworkInfo) {
+		if id := f.GetId().GetValue(); !known[id] {
+			known[id] = true
+			m.Frameworks = append(m.Frameworks, f)
+		}
+	}
+	for n := range a.count() {
+		tell(a.ownerOf(n))
+	}
 	if a.number == 0 {
 		m.CompletedFrameworks = a.fleet.completed(a.info.Id)
+		for _, done := range m.CompletedFrameworks {
+			tell(done.Framework)
+		}
 	}
-	known := map[string]bool{}
-	for _, f := range m.Frameworks {
-		known[f.GetId().GetValue()] = true
-	}
-	for key, t := range a.tasks {
+	for _, t := range a.tasks {
 		if t.info == nil {
 			continue
 		}
 		m.Tasks = append(m.Tasks, t.proto(a.info.Id))
-		if !known[key.framework] {
-			known[key.framework] = true
-			m.Frameworks = append(m.Frameworks, t.framework)
-		}
+		tell(t.framework)
 	}
 	return &link.FromAgent{Message: &link.FromAgent_Reregister{Reregister: m}}
 }

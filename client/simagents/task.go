@@ -25,7 +25,6 @@ func TaskID(agent, task int) string { return fmt.Sprintf("simulated-%d-%d", agen
 
 // brought are the tasks that the agent came with and still has.
 func (a *agent) brought() []*mesos.Task {
-	cfg := &a.fleet.cfg
 	list := make([]*mesos.Task, 0, a.count())
 	for n := range a.count() {
 		key := a.broughtKey(n)
@@ -36,7 +35,7 @@ func (a *agent) brought() []*mesos.Task {
 		if t := a.tasks[key]; t != nil {
 			state = t.state
 		}
-		list = append(list, a.fleet.made(key, cfg.Frameworks[n%len(cfg.Frameworks)], a.info.Id, state))
+		list = append(list, a.fleet.made(key, a.ownerOf(n), a.info.Id, state))
 	}
 	return list
 }
@@ -75,8 +74,13 @@ func (a *agent) count() int {
 }
 
 func (a *agent) broughtKey(n int) taskKey {
+	return taskKey{a.ownerOf(n).GetId().GetValue(), TaskID(a.number, n)}
+}
+
+// ownerOf spreads the tasks of all agents evenly.
+func (a *agent) ownerOf(n int) *mesos.FrameworkInfo {
 	cfg := &a.fleet.cfg
-	return taskKey{cfg.Frameworks[n%len(cfg.Frameworks)].GetId().GetValue(), TaskID(a.number, n)}
+	return cfg.Frameworks[(a.number*cfg.Tasks+n)%len(cfg.Frameworks)]
 }
 
 // allocated are the resources as a framework's first role has them.
@@ -210,7 +214,7 @@ func (a *agent) find(key taskKey) *task {
 		n < 0 || n >= a.count() || a.broughtKey(n) != key || a.ended[key] {
 		return nil
 	}
-	t := &task{framework: a.fleet.cfg.Frameworks[n%len(a.fleet.cfg.Frameworks)], state: mesos.TaskState_TASK_RUNNING}
+	t := &task{framework: a.ownerOf(n), state: mesos.TaskState_TASK_RUNNING}
 	a.tasks[key] = t
 	return t
 }
