@@ -2,7 +2,9 @@ package master_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"sync"
 	"testing"
 	"time"
@@ -188,4 +190,51 @@ func TestTasksOfSimulatedAgentsRunAndAreKilled(t *testing.T) {
 	if _, tasks := state(t, m.Addr()); len(tasks.GetTasks()) != 0 {
 		t.Errorf("tasks left: %v", tasks.GetTasks())
 	}
+}
+
+// taskStates reads /state: the state of each task.
+func taskStates(t *testing.T, address string) map[string]string {
+	t.Helper()
+	body, err := operator.New(address).Get(t.Context(), "/state")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var state struct {
+		Frameworks []struct{ Tasks []struct{ ID, State string } }
+	}
+	if err := json.Unmarshal(body, &state); err != nil {
+		t.Fatalf("/state: %v in %s", err, body)
+	}
+	states := map[string]string{}
+	for _, framework := range state.Frameworks {
+		for _, task := range framework.Tasks {
+			states[task.ID] = task.State
+		}
+	}
+	return states
+}
+
+func TestStateTellsOfChangesBetweenTwoReads(t *testing.T) {
+	m := startMaster(t, master.Deps{})
+	fleet, err := simagents.Join(t.Context(), simagents.Config{Dial: over["memory"](m), Agents: 2, Tasks: 3,
+		Frameworks: []*mesos.FrameworkInfo{owner("owner-0"), owner("owner-1")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fleet.Close()
+	first := taskStates(t, m.Addr())
+	if again := taskStates(t, m.Addr()); len(first) != 6 || !maps.Equal(first, again) {
+		t.Fatalf("read twice: %v, then %v", first, again)
+	}
+	if err := fleet.Update(1, 1, mesos.TaskState_TASK_KILLING); err != nil {
+		t.Fatal(err)
+	}
+	want := maps.Clone(first)
+	want[simagents.TaskID(1, 1)] = "TASK_KILLING"
+	eventually(t, "the changed task and no other is told", func() error {
+		if got := taskStates(t, m.Addr()); !maps.Equal(got, want) {
+			return fmt.Errorf("got %v, want %v", got, want)
+		}
+		return nil
+	})
 }

@@ -177,7 +177,7 @@ func (w *writer) command(command *mesos.CommandInfo) {
 func (w *writer) taskList(name string, tasks core.View[core.Task]) {
 	w.array(name, func() {
 		for task := range tasks.All() {
-			w.element(func() { w.task(task) })
+			w.cachedTask(task)
 		}
 	})
 }

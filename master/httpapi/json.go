@@ -7,11 +7,17 @@ import (
 	"unicode/utf8"
 
 	"agora.dev/agora/api/codec"
+	"agora.dev/agora/master/core"
 	"google.golang.org/protobuf/proto"
 )
 
 // writer appends JSON by hand: the legacy views are too large and too hot for reflection.
-type writer struct{ buf []byte }
+type writer struct {
+	buf []byte
+	// known and made are set while a body is written whose tasks are kept for the next one.
+	known *fragments
+	made  map[*core.Task]span
+}
 
 func (w *writer) comma() {
 	if n := len(w.buf); n > 0 && w.buf[n-1] != '{' && w.buf[n-1] != '[' && w.buf[n-1] != ':' {

@@ -77,6 +77,8 @@ type Server struct {
 	watchers watchers
 	conns    connections
 	elected  atomic.Bool
+	// fragments are of the last body of /state.
+	fragments atomic.Pointer[fragments]
 	// verbosity is what GET_LOGGING_LEVEL says.
 	verbosity atomic.Uint32
 }
@@ -86,6 +88,7 @@ func New(cfg Config) *Server {
 	cfg = cfg.withDefaults()
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Server{cfg: cfg, ctx: ctx, stop: stop}
+	s.fragments.Store(new(fragments))
 	s.streams.init()
 	s.requests.init()
 	s.watchers.max = cfg.MaxSubscribers

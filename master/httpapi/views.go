@@ -53,6 +53,8 @@ func (s *Server) metricsSnapshot(w http.ResponseWriter, r *http.Request) {
 func (s *Server) state(w http.ResponseWriter, r *http.Request) {
 	snapshot := s.cfg.Snapshot()
 	view(w, r, func(out *writer) {
+		s.fragments.Load().begin(out)
+		defer func() { s.fragments.Store(fragmentsOf(out)) }()
 		out.element(func() {
 			s.stateHead(out, snapshot)
 			out.array("slaves", func() {
