@@ -38,7 +38,7 @@ func (a *App) nodeCommand() *cobra.Command {
 		},
 	}
 	a.addOutput(ls)
-	cmd.AddCommand(ls)
+	cmd.AddCommand(ls, a.drainCommand(), a.undrainCommand(), a.deactivateCommand(), a.reactivateCommand(), a.goneCommand())
 	return cmd
 }
 
@@ -62,6 +62,7 @@ type node struct {
 	Total      map[string]float64 `json:"total"`
 	Used       map[string]float64 `json:"used"`
 	Tasks      int                `json:"tasks"`
+	Drain      *nodeDrain         `json:"drain,omitempty"`
 }
 
 func nodeTable(v *view, filter string) (table, error) {
@@ -105,6 +106,10 @@ func describeNode(agent *masterpb.Response_GetAgents_Agent, tasks map[string]int
 	}
 	if agent.GetDeactivated() {
 		n.State = "deactivated"
+	}
+	if drain := agent.GetDrainInfo(); drain != nil {
+		n.State = strings.ToLower(drain.GetState().String())
+		n.Drain = describeDrain(agent)
 	}
 	for _, attribute := range info.GetAttributes() {
 		n.Attributes[attribute.GetName()] = attributeText(attribute)

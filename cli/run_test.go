@@ -29,6 +29,11 @@ func TestBadFlagsGiveOneLineAndExitUsage(t *testing.T) {
 		{"run", "--nope", "img"},
 		{"ps", "-o", "xml"},
 		{"node"},
+		{"node", "drain"},
+		{"node", "drain", "n", "--grace", "-1s"},
+		{"maintenance"},
+		{"maintenance", "start"},
+		{"maintenance", "schedule", "m", "--start", "soon"},
 		{"frobnicate"},
 	} {
 		code, _, stderr := run(t, args...)
