@@ -35,7 +35,9 @@ type Config struct {
 	VolumeOptions
 
 	Recover string
-	Strict  bool
+	// ReconfigurationPolicy is equal or additive.
+	ReconfigurationPolicy string
+	Strict                bool
 
 	ExecutorRegistrationTimeout   time.Duration
 	ExecutorReregistrationTimeout time.Duration
@@ -64,7 +66,7 @@ type Config struct {
 // Default are the options that a Mesos agent has when none is given.
 func Default() Config {
 	return Config{
-		Port: 5051, IP: "127.0.0.1", Launcher: "native", Recover: "reconnect", Strict: true,
+		Port: 5051, IP: "127.0.0.1", Launcher: "native", Recover: "reconnect", ReconfigurationPolicy: "equal", Strict: true,
 		ExecutorRegistrationTimeout: time.Minute, ExecutorReregistrationTimeout: 2 * time.Second,
 		ExecutorShutdownGracePeriod: 5 * time.Second, RecoveryTimeout: 15 * time.Minute,
 		RegistrationBackoffFactor: time.Second, GCDelay: 7 * 24 * time.Hour, HTTPHeartbeatInterval: 30 * time.Second,
@@ -91,6 +93,8 @@ func (c *Config) Flags(set *flags.Set) {
 	c.volumeFlags(set)
 	set.Path(&c.ImageStore, "docker_store_dir", "directory of the image store")
 	set.String(&c.Recover, "recover", "reconnect, or cleanup to end everything that an earlier agent left")
+	set.String(&c.ReconfigurationPolicy, "reconfiguration_policy",
+		"equal: a restarted agent is as before; additive: it may have more resources and attributes, and a domain")
 	set.Bool(&c.Strict, "strict", "refuse to start when a checkpoint cannot be read")
 	set.Duration(&c.ExecutorRegistrationTimeout, "executor_registration_timeout", "time for an executor to subscribe")
 	set.Duration(&c.ExecutorReregistrationTimeout, "executor_reregistration_timeout", "time for an executor to return to a restarted agent")
@@ -120,6 +124,9 @@ func (c *Config) Check() error {
 	}
 	if c.Recover != "reconnect" && c.Recover != "cleanup" {
 		return fmt.Errorf("--recover=%s is unknown: use reconnect or cleanup", c.Recover)
+	}
+	if c.ReconfigurationPolicy != "" && c.ReconfigurationPolicy != "equal" && c.ReconfigurationPolicy != "additive" {
+		return fmt.Errorf("--reconfiguration_policy=%s is unknown: use equal or additive", c.ReconfigurationPolicy)
 	}
 	if c.WorkDir == "" {
 		return errors.New("--work_dir is missing: name a directory that survives a reboot")

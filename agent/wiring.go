@@ -61,6 +61,7 @@ func (a *Agent) coreConfig() (core.Config, error) {
 		Info: info, Version: c.Version, Endpoint: a.Address(), IP: c.IP, Sandbox: a.paths.Sandbox, Volume: a.paths.Volume,
 		Executors: Executors{}, NewUUID: func() [16]byte { return uuid.New() }, Random: rand.Float64,
 		Boot: boot, Environment: environment, SandboxMount: c.SandboxDirectory, SwitchUser: c.SwitchUser,
+		Reconfiguration: core.Policy(c.ReconfigurationPolicy),
 		Timers: core.Timers{
 			ExecutorRegistration: c.ExecutorRegistrationTimeout, ExecutorReregistration: c.ExecutorReregistrationTimeout,
 			ExecutorShutdownGrace: c.ExecutorShutdownGracePeriod, RecoveryTimeout: c.RecoveryTimeout,

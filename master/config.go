@@ -43,8 +43,9 @@ type Config struct {
 	AgentPingTimeout       time.Duration
 	MaxAgentPingTimeouts   int
 	AgentReregisterTimeout time.Duration
-	RegistryFetchTimeout   time.Duration
-	RegistryStoreTimeout   time.Duration
+	AgentLimits
+	RegistryFetchTimeout time.Duration
+	RegistryStoreTimeout time.Duration
 
 	MaxCompletedFrameworks          int
 	MaxCompletedTasksPerFramework   int
@@ -102,6 +103,7 @@ func (c *Config) Flags() *flags.Set {
 	s.Int(&c.MaxCompletedTasksPerFramework, "max_completed_tasks_per_framework", "Completed tasks to remember of each framework.")
 	s.Int(&c.MaxUnreachableTasksPerFramework, "max_unreachable_tasks_per_framework", "Unreachable tasks to remember of each framework.")
 	s.Int(&c.MaxOperatorStreams, "max_operator_event_stream_subscribers", "Operator streams; beyond, the oldest is closed.")
+	c.AgentLimits.flags(s)
 	s.Alias("slave_ping_timeout", "agent_ping_timeout")
 	s.Alias("max_slave_ping_timeouts", "max_agent_ping_timeouts")
 	s.Alias("slave_reregister_timeout", "agent_reregister_timeout")
@@ -137,6 +139,9 @@ func (c *Config) complete() error {
 		return errors.New("flag --zk: election through ZooKeeper is not built into this version; leave it out")
 	case c.AgentReregisterTimeout < 10*time.Minute && c.FlagValues != nil:
 		return errors.New("flag --agent_reregister_timeout: at least 10mins")
+	}
+	if err := c.AgentLimits.complete(); err != nil {
+		return err
 	}
 	if err := c.Allocation.complete(); err != nil {
 		return err

@@ -134,7 +134,7 @@ func (m *Master) masterInfo() *mesos.MasterInfo {
 }
 
 func (m *Master) wire() {
-	m.core = newCoreMachine(core.New(core.Config{
+	cfg := core.Config{
 		Master:                          m.info,
 		Roles:                           m.cfg.Roles,
 		Weights:                         m.cfg.Weights,
@@ -146,7 +146,9 @@ func (m *Master) wire() {
 		MaxCompletedFrameworks:          m.cfg.MaxCompletedFrameworks,
 		MaxCompletedTasksPerFramework:   m.cfg.MaxCompletedTasksPerFramework,
 		MaxUnreachableTasksPerFramework: m.cfg.MaxUnreachableTasksPerFramework,
-	}), m.log)
+	}
+	m.cfg.limit(&cfg)
+	m.core = newCoreMachine(core.New(cfg), m.log)
 	m.allocator = newAllocatorMachine(allocator.New(m.cfg.allocator()), m.core.offer, m.metrics)
 	m.whitelist = newWhitelist(m.cfg.Allocation.Whitelist, m.allocator.post, m.log)
 	m.links = agentlink.New(m.core.post)

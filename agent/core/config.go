@@ -37,8 +37,10 @@ type Config struct {
 	SandboxMount string
 	// SwitchUser runs containers as the task's or framework's user.
 	SwitchUser bool
-	Timers     Timers
-	Limits     Limits
+	// Reconfiguration says what may differ from what an earlier process wrote; empty is PolicyEqual.
+	Reconfiguration Policy
+	Timers          Timers
+	Limits          Limits
 }
 
 // Executors makes cores of built-in executors of kind Command or TaskGroup.

@@ -51,7 +51,7 @@ func (c *Core) recover(r Recovered) {
 	if state.Agent != nil {
 		info := proto.CloneOf(c.config.Info)
 		info.Id = state.Agent.GetId()
-		if why := incompatible(state.Agent, info); why != "" {
+		if why := c.config.Reconfiguration.incompatible(state.Agent, info); why != "" {
 			if !state.Rebooted {
 				c.send(Exit{Err: fmt.Errorf("recover agent %s: %s; start it as before, or with a fresh --work_dir",
 					info.GetId().GetValue(), why)})
@@ -62,6 +62,10 @@ func (c *Core) recover(r Recovered) {
 			state = &State{Resources: state.Resources} // reservations and volumes are the machine's
 		}
 		c.info = info
+		if info.Id != nil && !proto.Equal(state.Agent, info) {
+			c.persist(WriteAgent{Info: info})
+			c.note("agent reconfigured", "agent", info.GetId().GetValue())
+		}
 	}
 	if err := c.recoverResources(state); err != nil {
 		c.send(Exit{Err: err})
@@ -88,36 +92,6 @@ func (c *Core) recover(r Recovered) {
 	c.counters = Counters{}
 	c.session.held = true
 	c.releaseSession()
-}
-
-// incompatible says which fact of an agent has changed that may not (reconfiguration
-// policy "equal").
-func incompatible(was, is *mesos.AgentInfo) string {
-	switch {
-	case was.GetHostname() != is.GetHostname():
-		return fmt.Sprintf("--hostname was %q and is %q", was.GetHostname(), is.GetHostname())
-	case was.GetPort() != is.GetPort():
-		return fmt.Sprintf("--port was %d and is %d", was.GetPort(), is.GetPort())
-	case !equalList(was.GetResources(), is.GetResources()):
-		return "--resources (or what was detected) have changed"
-	case !equalList(was.GetAttributes(), is.GetAttributes()):
-		return "--attributes have changed"
-	case !proto.Equal(was.GetDomain(), is.GetDomain()):
-		return "--domain has changed"
-	}
-	return ""
-}
-
-func equalList[M proto.Message](a, b []M) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if !proto.Equal(a[i], b[i]) {
-			return false
-		}
-	}
-	return true
 }
 
 // releaseSession allows contact with a master once no executor from before is still

@@ -109,6 +109,13 @@ func (c *Core) addGone(id AgentID, at time.Time) {
 	c.gone[id] = &lostAgent{at: at, slot: c.pub.gone.insert(&UnreachableAgent{ID: id, At: at})}
 }
 
+func (c *Core) dropGone(id AgentID) {
+	if g := c.gone[id]; g != nil {
+		c.pub.gone.remove(g.slot)
+		delete(c.gone, id)
+	}
+}
+
 // addAgent makes a registered agent without tasks, connected through l.
 func (c *Core) addAgent(info *mesos.AgentInfo, l *agentLink) *agent {
 	id := AgentID(info.GetId().GetValue())

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"strconv"
 	"strings"
 	"time"
 
@@ -61,4 +62,25 @@ func parseMachines(names []string) []*mesos.MachineID {
 		ids = append(ids, id)
 	}
 	return ids
+}
+
+// parseLimits reads "removal=DURATION recovery=FRACTION count=NUMBER age=DURATION", for a core that begins anew.
+func parseLimits(words []string) Config {
+	cfg := testConfig()
+	for _, word := range words {
+		key, value, _ := strings.Cut(word, "=")
+		d, _ := time.ParseDuration(value)
+		f, _ := strconv.ParseFloat(value, 64)
+		switch key {
+		case "removal":
+			cfg.AgentRemovalInterval = d
+		case "recovery":
+			cfg.RecoveryAgentRemovalLimit = &f
+		case "count":
+			cfg.RegistryMaxAgentCount = int(f)
+		case "age":
+			cfg.RegistryMaxAgentAge = d
+		}
+	}
+	return cfg
 }

@@ -32,10 +32,13 @@ type Core struct {
 	inverse    map[OfferID]*inverse // outstanding inverse offers
 	awaited    map[AgentID]*agent   // on machines that are not UP
 	turns      maintenanceTurns
-	reviews    []*agent // that changed in this step, and are more than ordinary
-	offers     map[OfferID]*offer
-	orphans    map[FrameworkID][]*operation // of frameworks that have not come yet
-	asked      map[uint64]func(AllocatorAnswer)
+	notices    notices
+	// recoveredCount is how many agents the registry had at the election.
+	recoveredCount int
+	reviews        []*agent // that changed in this step, and are more than ordinary
+	offers         map[OfferID]*offer
+	orphans        map[FrameworkID][]*operation // of frameworks that have not come yet
+	asked          map[uint64]func(AllocatorAnswer)
 
 	registry *registry.Contents // settings only: weights, quotas, maintenance
 	// orderedQuotas has those of the registry with the writes under way; quotaChanges counts
@@ -100,6 +103,9 @@ func (cfg Config) withDefaults() Config {
 	duration(&cfg.HeartbeatInterval, 15*time.Second)
 	duration(&cfg.AgentPingTimeout, 15*time.Second)
 	duration(&cfg.AgentReregisterTimeout, 10*time.Minute)
+	duration(&cfg.RegistryGCInterval, 15*time.Minute)
+	duration(&cfg.RegistryMaxAgentAge, 14*24*time.Hour)
+	number(&cfg.RegistryMaxAgentCount, 100*1024)
 	number(&cfg.MaxAgentPingTimeouts, 5)
 	number(&cfg.MaxCompletedFrameworks, 50)
 	number(&cfg.MaxCompletedTasksPerFramework, 1000)
@@ -205,6 +211,8 @@ func (c *Core) electedWith(contents *registry.Contents) {
 	}
 	c.allocatorSettings()
 	c.firstWeights()
+	c.recoveredCount = len(c.recovered)
+	c.pruneLoop()
 	if len(c.recovered) > 0 {
 		c.after(c.cfg.AgentReregisterTimeout, c.recoveryTimeout)
 	}

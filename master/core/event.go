@@ -167,6 +167,18 @@ type Config struct {
 	AgentReregisterTimeout time.Duration // 10 min
 	OfferTimeout           time.Duration // zero: offers are never rescinded by age
 
+	// RegistryGCInterval is how often unreachable and gone agents are forgotten that are older than
+	// RegistryMaxAgentAge or beyond the newest RegistryMaxAgentCount of their kind.
+	RegistryGCInterval    time.Duration // 15 min
+	RegistryMaxAgentAge   time.Duration // 2 weeks
+	RegistryMaxAgentCount int           // 102400
+	// RecoveryAgentRemovalLimit is the part of the registry's agents, from 0 to 1, that may be missing
+	// after an election; nil is 1. With more missing the core gives up its term.
+	RecoveryAgentRemovalLimit *float64
+	// AgentRemovalInterval is the least time between two unreachable agents of which frameworks
+	// without PARTITION_AWARE are told; zero sets no limit.
+	AgentRemovalInterval time.Duration
+
 	MaxCompletedFrameworks          int // 50
 	MaxCompletedTasksPerFramework   int // 1000
 	MaxUnreachableTasksPerFramework int // 1000

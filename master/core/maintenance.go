@@ -174,9 +174,11 @@ func (c *Core) refuseDown(l *agentLink, id AgentID) {
 		return
 	}
 	c.endForMaintenance(id, func() {
-		c.dropLost(id)
+		if c.dropLost(id) {
+			c.flushNotice(id)
+		}
 		if c.dropRecovered(id) != nil {
-			c.tellLost(id)
+			c.tellLost(id, false)
 		}
 	})
 }

@@ -25,7 +25,11 @@ type Counters struct {
 	AgentRegistrations   uint64
 	AgentReregistrations uint64
 	AgentRemovals        uint64
-	AgentsUnreachable    uint64 // ever marked
+	// UnreachableScheduled counts agents that were marked unreachable, AgentsUnreachable those of which
+	// every framework was told, UnreachableCanceled those that came back before.
+	UnreachableScheduled uint64
+	AgentsUnreachable    uint64
+	UnreachableCanceled  uint64
 	RecoveryRemovals     uint64
 
 	ValidStatusUpdates         uint64

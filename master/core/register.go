@@ -156,6 +156,9 @@ func (c *Core) reregister(l *agentLink, m *link.Reregister) {
 			c.shutDownAgent(l, agentMoved)
 			return
 		}
+		if !sameAgent(a.rec.Info, m.GetAgent()) {
+			c.persist(registry.Admit{Info: m.GetAgent(), At: a.rec.RegisteredAt}, nil) // it was reconfigured
+		}
 		c.reconnect(a, l, m)
 		return
 	}
@@ -172,6 +175,7 @@ func (c *Core) reregister(l *agentLink, m *link.Reregister) {
 		delete(c.moving, id)
 		l.registering = false
 		c.dropLost(id)
+		c.cancelNotice(id)
 		if c.links[l.id] != l {
 			c.addRecoveredLate(m.GetAgent())
 			return

@@ -116,6 +116,9 @@ func (s *scripted) run(t *testing.T, command string) []string {
 		})
 	case "snapshot":
 		return describeSnapshot(s.core.Snapshot())
+	case "limits":
+		s.core = New(parseLimits(strings.Fields(rest)))
+		return nil
 	case "plant":
 		s.unplant = planted.Plant(rest)
 		return nil

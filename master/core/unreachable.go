@@ -16,6 +16,7 @@ type fate struct {
 	reason  mesos.TaskStatus_Reason
 	message string
 	at      time.Time
+	held    *notice // collects what waits for a permit; only for unreachable agents
 }
 
 // markUnreachable gives an agent up: in the registry first, so that no later leader
@@ -32,14 +33,16 @@ func (c *Core) markUnreachable(a *agent) {
 		if c.agents[a.id] != a {
 			return
 		}
-		c.pub.counters.AgentsUnreachable++
+		held := &notice{agent: a.id}
 		c.loseAgent(a, fate{
+			held:    held,
 			aware:   mesos.TaskState_TASK_UNREACHABLE,
 			reason:  mesos.TaskStatus_REASON_AGENT_REMOVED,
 			message: "Agent " + a.rec.Info.GetHostname() + " became unreachable",
 			at:      at,
 		})
 		c.addLost(a.id, at)
+		c.holdNotice(held)
 		c.note(noteWarn, "agent unreachable", "agent", a.id)
 	})
 }
@@ -88,7 +91,7 @@ func (c *Core) loseAgent(a *agent, end fate) {
 		delete(c.byAddress, key)
 	}
 	c.pub.agents.remove(a.slot)
-	c.tellLost(a.id)
+	c.tellLost(a.id, end.held != nil)
 	c.send(OperatorEvent{Type: AgentRemoved, Agent: a.publish()})
 }
 
@@ -103,7 +106,11 @@ func (c *Core) loseTask(t *task, end fate) {
 	if end.aware == mesos.TaskState_TASK_UNREACHABLE {
 		status.UnreachableTime = timeInfo(end.at)
 		c.applyStatus(t, status, status.GetState())
-		c.forward(f, status)
+		if end.held != nil && c.limited(f) {
+			end.held.updates = append(end.held.updates, heldUpdate{f.id, status})
+		} else {
+			c.forward(f, status)
+		}
 		c.rememberUnreachable(t)
 		return
 	}
@@ -147,10 +154,16 @@ func (c *Core) unregister(a *agent) {
 
 // recoveryTimeout gives up the agents that did not return after the election.
 func (c *Core) recoveryTimeout() {
+	var missing []AgentID
 	for _, id := range sortedKeys(c.recovered) {
-		if c.recovered[id].rec.RegisteredAt.After(c.electedAt) {
-			continue // has a timer of its own
+		if !c.recovered[id].rec.RegisteredAt.After(c.electedAt) { // others have timers of their own
+			missing = append(missing, id)
 		}
+	}
+	if !c.checkRecovery(missing) {
+		return
+	}
+	for _, id := range missing {
 		c.recoveredUnreachable(id)
 	}
 }
@@ -166,18 +179,21 @@ func (c *Core) recoveredUnreachable(id AgentID) {
 		if c.dropRecovered(id) == nil {
 			return
 		}
-		c.pub.counters.AgentsUnreachable++
 		c.pub.counters.RecoveryRemovals++
 		c.addLost(id, at)
-		c.tellLost(id)
+		c.tellLost(id, true)
+		c.holdNotice(&notice{agent: id})
 		c.note(noteWarn, "agent did not return after the election", "agent", id)
 	})
 }
 
-// tellLost tells every framework that an agent is lost.
-func (c *Core) tellLost(id AgentID) {
+// tellLost tells every framework that an agent is lost; with held set, those whose notice waits for a
+// permit hear of it then.
+func (c *Core) tellLost(id AgentID, held bool) {
 	for rec := range c.pub.frameworks.each() {
-		c.toFramework(c.frameworks[rec.ID], failure(id, "", nil))
+		if f := c.frameworks[rec.ID]; !held || !c.limited(f) {
+			c.toFramework(f, failure(id, "", nil))
+		}
 	}
 }
 
@@ -210,9 +226,11 @@ func (c *Core) markGone(request RequestID, id AgentID) {
 		delete(c.leaving, id)
 		c.forgetSettings(id)
 		if c.dropRecovered(id) != nil {
-			c.tellLost(id) // its tasks are not known here: who has some reconciles
+			c.tellLost(id, false) // its tasks are not known here: who has some reconciles
 		}
-		c.dropLost(id)
+		if c.dropLost(id) {
+			c.flushNotice(id)
+		}
 		c.addGone(id, at)
 		if a != nil && c.agents[id] == a {
 			c.toAgent(a, &link.FromMaster{Message: &link.FromMaster_ShutdownAgent{

@@ -102,6 +102,9 @@ func (s *Server) stateHead(out *writer, snapshot *core.Snapshot) {
 		out.int("port", int64(info.GetPort()))
 		out.text("hostname", info.GetHostname())
 	})
+	if info.Domain != nil {
+		out.message("domain", info.Domain)
+	}
 	out.optional("cluster", s.cfg.Cluster)
 	out.optional("log_dir", s.cfg.LogDir)
 	out.flags(s.cfg.Flags)
@@ -156,6 +159,9 @@ func (w *writer) agent(agent *core.Agent) {
 		}
 	})
 	w.object("unreserved_resources", func() { w.resources(free) })
+	if agent.Info.Domain != nil {
+		w.message("domain", agent.Info.Domain)
+	}
 	w.bool("active", agent.Active)
 	w.bool("deactivated", agent.Deactivated)
 	w.text("version", agent.Version)
