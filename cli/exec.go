@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/google/uuid"
@@ -66,6 +67,7 @@ type session struct {
 	env   []string
 	user  string
 	tty   bool
+	input io.Reader // nil: the user's
 	agent *masterpb.Response_GetAgents_Agent
 }
 

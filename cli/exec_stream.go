@@ -122,6 +122,9 @@ func (s *session) feed(ctx context.Context, stdin bool) {
 	if stdin {
 		go s.readInput(ctx, lines)
 	}
+	if s.tty {
+		resized <- os.Interrupt // the size of now
+	}
 	notifyResize(resized)
 	defer signal.Stop(resized)
 	for {
@@ -150,9 +153,13 @@ func (s *session) feed(ctx context.Context, stdin bool) {
 // readInput hands on what the user types; a closed channel is its end.
 func (s *session) readInput(ctx context.Context, lines chan<- []byte) {
 	defer close(lines)
+	in := s.input
+	if in == nil {
+		in = s.app.In
+	}
 	buffer := make([]byte, 32<<10)
 	for {
-		n, err := s.app.In.Read(buffer)
+		n, err := in.Read(buffer)
 		if n > 0 {
 			select {
 			case lines <- bytes.Clone(buffer[:n]):

@@ -65,6 +65,7 @@ type Server struct {
 	tree     files.Tree
 	sessions sessions
 	nested   nested
+	inputs   inputs
 	routes   map[string]http.HandlerFunc
 }
 

@@ -287,7 +287,7 @@ func (s *Server) attachOutput(w http.ResponseWriter, r *http.Request, id *mesos.
 	}
 	opened, err := s.find(id)
 	if err != nil {
-		answer(w, err)
+		s.attachTask(w, r, containerizer.IDOf(id), out, media)
 		return
 	}
 	reader := make(chan *agentapi.ProcessIO, readerQueue)
@@ -315,6 +315,18 @@ func (s *Server) attachOutput(w http.ResponseWriter, r *http.Request, id *mesos.
 	opened.mu.Unlock()
 }
 
+// attachTask lets a client read the output of a task's own command from now on.
+func (s *Server) attachTask(w http.ResponseWriter, r *http.Request, id containerizer.ID, out, media codec.MediaType) {
+	sandbox, err := s.sandboxOf(r.Context(), id)
+	if err != nil {
+		answer(w, err)
+		return
+	}
+	s.streamOutput(w, r, nil, out, media, func(ctx context.Context, emit func(*agentapi.ProcessIO) bool) {
+		s.tailContainer(ctx, id, sandbox, emit)
+	})
+}
+
 // attachInput feeds a session from a streaming request.
 func (s *Server) attachInput(w http.ResponseWriter, r *http.Request) {
 	media, ok := accept(r.Header.Get("Message-Content-Type"), codec.JSON, codec.Protobuf)
@@ -334,15 +346,12 @@ func (s *Server) attachInput(w http.ResponseWriter, r *http.Request) {
 		answer(w, refuse(http.StatusBadRequest, "Expecting 'attach_container_input.container_id' to be present in the first record"))
 		return
 	}
-	opened, err := s.find(first.GetContainerId())
-	if err == nil {
-		err = opened.takeInput()
-	}
+	apply, release, err := s.takeInput(r.Context(), first.GetContainerId())
 	if err != nil {
 		answer(w, err)
 		return
 	}
-	defer opened.releaseInput()
+	defer release()
 	for {
 		input, err := nextInput(records, media)
 		if errors.Is(err, io.EOF) {
@@ -350,13 +359,22 @@ func (s *Server) attachInput(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		if err == nil {
-			err = opened.apply(input.GetProcessIo())
+			err = apply(input.GetProcessIo())
 		}
 		if err != nil {
 			answer(w, refuse(http.StatusBadRequest, "%s", err))
 			return
 		}
 	}
+}
+
+// takeInput finds where a container's input goes: to a session, or to the terminal of a task.
+func (s *Server) takeInput(ctx context.Context, id *mesos.ContainerID) (apply func(*agentapi.ProcessIO) error, release func(), err error) {
+	if opened, err := s.find(id); err == nil {
+		return opened.apply, opened.releaseInput, opened.takeInput()
+	}
+	terminal, release, err := s.input(ctx, containerizer.IDOf(id))
+	return terminal.apply, release, err
 }
 
 func nextInput(records *recordio.Reader, media codec.MediaType) (*agentapi.Call_AttachContainerInput, error) {

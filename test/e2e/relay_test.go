@@ -26,7 +26,7 @@ func TestUsersReachTasksThroughTheMasterAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.startMaster()
-	c.startAgent("--http_credentials="+credentials)
+	c.startAgent("--http_credentials=" + credentials)
 	if response, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/state", c.agentPort)); err != nil || response.StatusCode != 401 {
 		t.Fatalf("the agent itself: %v, %v; want 401", response, err)
 	}

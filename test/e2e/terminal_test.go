@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -34,61 +35,85 @@ func TestExecWithATerminal(t *testing.T) {
 	d := startDev(t)
 	start(t, "agora run shell", "--master", d.master, "run", "--name", "shell", "--", "sleep", "1000")
 	d.running(t, "shell", 1)
-	cmd := exec.Command(binary, "--master", d.master, "exec", "-it", "shell", "--", "sh")
-	terminal, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 31, Cols: 91})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer terminal.Close()
-	ended := make(chan error, 1)
-	shown := &screen{}
-	go func() {
-		buffer := make([]byte, 4096)
-		for {
-			n, err := terminal.Read(buffer)
-			shown.Write(buffer[:n])
-			if err != nil {
-				break
-			}
-		}
-		ended <- cmd.Wait()
-	}()
-	shows := func(input, want string) {
-		t.Helper()
-		if _, err := terminal.WriteString(input); err != nil {
-			t.Fatal(err)
-		}
-		eventually(t, "the terminal shows "+want, 20*time.Second, func() error {
-			if text := shown.String(); !strings.Contains(text, want) {
-				return &quoted{text}
-			}
-			return nil
-		})
-	}
-	shows("stty size; echo in-$((40+2))\n", "31 91")
-	shows("", "in-42")
-	if err := pty.Setsize(terminal, &pty.Winsize{Rows: 20, Cols: 70}); err != nil {
+	a := d.inTerminal(t, 31, 91, "exec", "-it", "shell", "--", "sh")
+	a.shows("stty size; echo in-$((40+2))\n", "31 91")
+	a.shows("", "in-42")
+	if err := pty.Setsize(a.terminal, &pty.Winsize{Rows: 20, Cols: 70}); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the new size arrives", 20*time.Second, func() error {
-		if _, err := terminal.WriteString("stty size\n"); err != nil {
+		if _, err := a.terminal.WriteString("stty size\n"); err != nil {
 			t.Fatal(err)
 		}
-		if text := shown.String(); !strings.Contains(text, "20 70") {
+		if text := a.shown.String(); !strings.Contains(text, "20 70") {
 			return &quoted{text}
 		}
 		return nil
 	})
-	if _, err := terminal.WriteString("exit 5\n"); err != nil {
+	a.shows("exit 5\n", "")
+	a.ends(5)
+}
+
+// attached is a command of agora in a terminal.
+type attached struct {
+	t        *testing.T
+	cmd      *exec.Cmd
+	terminal *os.File
+	shown    *screen
+	ended    chan error
+}
+
+func (d *dev) inTerminal(t *testing.T, rows, cols uint16, args ...string) *attached {
+	t.Helper()
+	a := &attached{t: t, cmd: exec.Command(binary, append([]string{"--master", d.master}, args...)...), shown: &screen{}, ended: make(chan error, 1)}
+	var err error
+	if a.terminal, err = pty.StartWithSize(a.cmd, &pty.Winsize{Rows: rows, Cols: cols}); err != nil {
 		t.Fatal(err)
 	}
-	select {
-	case <-ended:
-	case <-time.After(30 * time.Second):
-		t.Fatalf("agora exec did not end: %q", shown.String())
+	t.Cleanup(func() {
+		a.cmd.Process.Kill() // it has ended, unless the test failed
+		a.terminal.Close()
+	})
+	go a.watch()
+	return a
+}
+
+func (a *attached) watch() {
+	buffer := make([]byte, 4096)
+	for {
+		n, err := a.terminal.Read(buffer)
+		a.shown.Write(buffer[:n])
+		if err != nil {
+			break
+		}
 	}
-	if code := cmd.ProcessState.ExitCode(); code != 5 {
-		t.Errorf("exit %d, want 5: %q", code, shown.String())
+	a.ended <- a.cmd.Wait()
+}
+
+// shows types and waits until the terminal shows a text.
+func (a *attached) shows(input, want string) {
+	a.t.Helper()
+	if _, err := a.terminal.WriteString(input); err != nil {
+		a.t.Fatal(err)
+	}
+	eventually(a.t, "the terminal shows "+want, 20*time.Second, func() error {
+		if text := a.shown.String(); !strings.Contains(text, want) {
+			return &quoted{text}
+		}
+		return nil
+	})
+}
+
+// ends waits for the end of the command and checks its exit code.
+func (a *attached) ends(code int) {
+	a.t.Helper()
+	select {
+	case <-a.ended:
+	case <-time.After(30 * time.Second):
+		a.t.Fatalf("agora did not end: %q", a.shown.String())
+	}
+	if got := a.cmd.ProcessState.ExitCode(); got != code {
+		a.t.Errorf("exit %d, want %d: %q", got, code, a.shown.String())
 	}
 }
 

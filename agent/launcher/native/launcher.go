@@ -59,6 +59,7 @@ type container struct {
 	exit  launcher.Exit // set before done is closed
 	pidfd int
 	live  bool // started; until then only its starter may touch it
+	tty   *os.File
 }
 
 var validID = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,250}$`)

@@ -108,6 +108,7 @@ func (l *Launcher) terminal(c *container, request launcher.Request) (files [3]*o
 		slave.Close()
 		return files, err
 	}
+	c.tty = master
 	go func() {
 		// Ends when the last process with the terminal has ended.
 		_, _ = io.Copy(out, master)
@@ -115,6 +116,21 @@ func (l *Launcher) terminal(c *container, request launcher.Request) (files [3]*o
 		master.Close()
 	}()
 	return [3]*os.File{slave, slave, slave}, nil
+}
+
+// Terminal implements launcher.Terminals.
+func (l *Launcher) Terminal(_ context.Context, id string) (*os.File, error) {
+	c, err := l.find(id)
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	live := c.live
+	l.mu.Unlock()
+	if !live {
+		return nil, launcher.ErrNoTerminal
+	}
+	return launcher.Duplicate(c.tty)
 }
 
 // run clones the shim, gives it its program and waits until the command has been

@@ -116,13 +116,26 @@ func (l *Launcher) terminal(c *container, request launcher.Request) (files [3]*o
 	if size := request.Spec.Process.ConsoleSize; size != nil {
 		_ = pty.Setsize(master, &pty.Winsize{Rows: uint16(size.Height), Cols: uint16(size.Width)})
 	}
+	l.mu.Lock()
 	c.tty = master
+	l.mu.Unlock()
 	l.watchers.Go(func() {
 		// Ends when the last process with the terminal has ended, or the launcher.
 		_, _ = io.Copy(out, master)
 		out.Close()
 	})
 	return [3]*os.File{slave, slave, slave}, nil
+}
+
+// Terminal implements launcher.Terminals.
+func (l *Launcher) Terminal(_ context.Context, id string) (*os.File, error) {
+	c, err := l.find(id)
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return launcher.Duplicate(c.tty)
 }
 
 func closeAll(files []*os.File) {

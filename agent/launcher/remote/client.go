@@ -93,7 +93,12 @@ func (c *Client) do(ctx context.Context, request call, files ...*os.File) (answe
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	var a answer
 	if err = send(conn, request, files...); err == nil {
-		_, err = receive(conn, &a)
+		var with []*os.File
+		with, err = receive(conn, &a)
+		if len(with) > 0 {
+			a.terminal = with[0]
+			closeAll(with[1:])
+		}
 	}
 	if !stop() || err != nil {
 		conn.Close()
@@ -117,6 +122,18 @@ func (c *Client) Enter(ctx context.Context, e launcher.Enter) (int, error) {
 	request := call{Method: "enter", Enter: &enterCall{ID: e.ID, Parent: e.Parent, Process: e.Process, Seccomp: e.Seccomp}}
 	a, err := c.do(ctx, request, e.Files[0], e.Files[1], e.Files[2])
 	return a.PID, err
+}
+
+// Terminal implements launcher.Terminals.
+func (c *Client) Terminal(ctx context.Context, id string) (*os.File, error) {
+	a, err := c.do(ctx, call{Method: "terminal", ID: id})
+	if err == nil && a.terminal == nil {
+		err = launcher.ErrNoTerminal
+	}
+	if err != nil {
+		return nil, err
+	}
+	return a.terminal, nil
 }
 
 // Wait implements launcher.Launcher.

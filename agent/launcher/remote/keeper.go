@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"syscall"
 
@@ -20,7 +21,10 @@ type Keeper struct {
 	client *Client
 }
 
-var _ launcher.Launcher = (*Keeper)(nil)
+var (
+	_ launcher.Launcher  = (*Keeper)(nil)
+	_ launcher.Terminals = (*Keeper)(nil)
+)
 
 // Keep connects to the launcher in dir as Ensure does, and from then on whenever that is
 // needed.
@@ -103,6 +107,11 @@ func (k *Keeper) Enter(ctx context.Context, enter launcher.Enter) (int, error) {
 	}
 	pid, err := k.current().Enter(ctx, enter)
 	return pid, k.half(ctx, enter.ID, err)
+}
+
+// Terminal implements launcher.Terminals.
+func (k *Keeper) Terminal(ctx context.Context, id string) (*os.File, error) {
+	return retry(ctx, k, func(c *Client) (*os.File, error) { return c.Terminal(ctx, id) })
 }
 
 // half cleans up after a start during which the launcher ended.

@@ -52,6 +52,8 @@ type answer struct {
 	PID     int                  `json:",omitempty"`
 	Exit    *launcher.Exit       `json:",omitempty"`
 	List    []launcher.Container `json:",omitempty"`
+
+	terminal *os.File // travels as a descriptor
 }
 
 // remoteError keeps the text of the launcher's error and its class.
@@ -88,7 +90,11 @@ func send(conn *net.UnixConn, v any, files ...*os.File) error {
 	if len(files) > 0 {
 		fds := make([]int, len(files))
 		for i, f := range files {
-			fds[i] = int(f.Fd())
+			fd, err := descriptor(f)
+			if err != nil {
+				return err
+			}
+			fds[i] = fd
 		}
 		rights = syscall.UnixRights(fds...)
 	}
@@ -97,6 +103,15 @@ func send(conn *net.UnixConn, v any, files ...*os.File) error {
 		_, err = conn.Write(frame[n:])
 	}
 	return err
+}
+
+// descriptor is the number of an open file; unlike Fd it leaves its mode alone.
+func descriptor(f *os.File) (number int, err error) {
+	raw, err := f.SyscallConn()
+	if err == nil {
+		err = raw.Control(func(fd uintptr) { number = int(fd) })
+	}
+	return number, err
 }
 
 // receive reads a frame and the descriptors that came with its beginning.

@@ -125,7 +125,13 @@ func (s *server) converse(ctx context.Context, conn *net.UnixConn) {
 		}
 		a := s.do(ctx, conn, c, files)
 		closeAll(files)
-		if send(conn, a) != nil {
+		var with []*os.File
+		if a.terminal != nil {
+			with = append(with, a.terminal)
+		}
+		err = send(conn, a, with...)
+		closeAll(with)
+		if err != nil {
 			if c.Start != nil && a.PID != 0 {
 				s.undo(c.Start.ID)
 			}
@@ -167,6 +173,12 @@ func (s *server) do(ctx context.Context, conn *net.UnixConn, c call, files []*os
 		err = s.launcher.Destroy(ctx, c.ID)
 	case "remove":
 		err = s.launcher.Remove(ctx, c.ID)
+	case "terminal":
+		keeper, ok := s.launcher.(launcher.Terminals)
+		if !ok {
+			return answer{Error: launcher.ErrNoTerminal.Error()}
+		}
+		a.terminal, err = keeper.Terminal(ctx, c.ID)
 	case "list":
 		a.List, err = s.launcher.List(ctx)
 	case "stop":
