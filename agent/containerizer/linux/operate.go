@@ -56,6 +56,9 @@ func (b *box) termination(exit launcher.Exit) containerizer.Termination {
 
 // Recover implements containerizer.Containerizer.
 func (c *Containerizer) Recover(ctx context.Context, known []containerizer.ID) ([]containerizer.Recovered, error) {
+	if err := c.secrets.Clear(); err != nil {
+		return nil, fmt.Errorf("recover containers: %w", err)
+	}
 	found, err := c.config.Launcher.List(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("recover containers: %w", err)

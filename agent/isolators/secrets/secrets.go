@@ -86,19 +86,24 @@ type Store struct {
 	mu sync.Mutex
 }
 
-// NewStore uses the directory as the place of its ramfs. What an earlier agent left there
-// is removed.
+// NewStore uses the directory as the place of its ramfs.
 func NewStore(dir string) (*Store, error) {
-	s := &Store{dir: dir}
-	for mounted(dir) {
-		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
-			return nil, fmt.Errorf("secrets: %w", err)
-		}
-	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("secrets: %w", err)
 	}
-	return s, nil
+	return &Store{dir: dir}, nil
+}
+
+// Clear removes what an earlier agent left. No container may be about to start.
+func (s *Store) Clear() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for mounted(s.dir) {
+		if err := unix.Unmount(s.dir, unix.MNT_DETACH); err != nil {
+			return fmt.Errorf("secrets: %w", err)
+		}
+	}
+	return nil
 }
 
 // Put writes a file that only its owner can read, and returns its path.
