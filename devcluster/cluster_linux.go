@@ -167,6 +167,7 @@ func (c *Cluster) startAgent(ctx context.Context, i int) error {
 	config.WorkDir = filepath.Join(c.config.StateDir, "agents", strconv.Itoa(i+1))
 	config.Resources = c.config.agentResources(i)
 	config.Launcher, config.ImageStore = c.config.Launcher, filepath.Join(c.config.StateDir, ImagesDir)
+	config.SecretsDir = filepath.Join(c.config.StateDir, "secrets") // whoever has secrets makes it
 	if err := c.forgetWhenChanged(ctx, config); err != nil {
 		return err
 	}

@@ -97,3 +97,17 @@ PORT=80 PORT0=80 PORT1=31000 PORTS=80,31000 PORT_80=80 PORT_81=31000`},
 		}
 	}
 }
+
+func TestSecretsAreReferences(t *testing.T) {
+	task := buildOn(t, `{"id":"/a","cmd":"x","portDefinitions":[],"secrets":{"pw":{"source":"db"}},"env":{"PW":{"secret":"pw"},"B":"c"},
+		"container":{"type":"MESOS","volumes":[{"containerPath":"token","secret":"pw"}]}}`)
+	for _, v := range task.GetCommand().GetEnvironment().GetVariables() {
+		if want := v.GetName() == "PW"; want != (v.GetType() == mesos.Environment_Variable_SECRET) || want && (v.Value != nil || v.GetSecret().GetReference().GetName() != "db") {
+			t.Errorf("variable %v", v)
+		}
+	}
+	volume := task.GetContainer().GetVolumes()[0]
+	if volume.GetSource().GetSecret().GetReference().GetName() != "db" || volume.GetMode() != mesos.Volume_RO || volume.HostPath != nil {
+		t.Errorf("volume %v", volume)
+	}
+}

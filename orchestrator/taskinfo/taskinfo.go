@@ -90,10 +90,21 @@ func container(app *marathon.App, i *instance.Instance, bridge string) *mesos.Co
 		if v.Mode == "RO" {
 			mode = mesos.Volume_RO
 		}
-		c.Volumes = append(c.Volumes, &mesos.Volume{Mode: mode.Enum(), ContainerPath: proto.String(v.ContainerPath),
-			HostPath: proto.String(path.Clean(v.HostPath))})
+		volume := &mesos.Volume{Mode: mode.Enum(), ContainerPath: proto.String(v.ContainerPath)}
+		if v.Secret != "" {
+			volume.Mode = mesos.Volume_RO.Enum()
+			volume.Source = &mesos.Volume_Source{Type: mesos.Volume_Source_SECRET.Enum(), Secret: reference(app, v.Secret)}
+		} else {
+			volume.HostPath = proto.String(path.Clean(v.HostPath))
+		}
+		c.Volumes = append(c.Volumes, volume)
 	}
 	return c
+}
+
+// reference is what the agent resolves: the orchestrator never has the secret.
+func reference(app *marathon.App, name string) *mesos.Secret {
+	return &mesos.Secret{Type: mesos.Secret_REFERENCE.Enum(), Reference: &mesos.Secret_Reference{Name: proto.String(app.Secrets[name].Source)}}
 }
 
 func labels(from map[string]string) *mesos.Labels {
@@ -129,7 +140,11 @@ func environment(app *marathon.App, i *instance.Instance) *mesos.Environment {
 	}
 	e := &mesos.Environment{}
 	for _, name := range sorted(env) {
-		e.Variables = append(e.Variables, &mesos.Environment_Variable{Name: proto.String(name), Value: proto.String(env[name])})
+		v := &mesos.Environment_Variable{Name: proto.String(name), Value: proto.String(env[name])}
+		if secret := app.Env[name].Secret; secret != "" {
+			v.Type, v.Value, v.Secret = mesos.Environment_Variable_SECRET.Enum(), nil, reference(app, secret)
+		}
+		e.Variables = append(e.Variables, v)
 	}
 	return e
 }

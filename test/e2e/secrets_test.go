@@ -2,9 +2,12 @@ package e2e
 
 import (
 	"bytes"
+	"errors"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,6 +15,30 @@ import (
 	mesos "agora.dev/agora/api/mesos/v1"
 	"google.golang.org/protobuf/proto"
 )
+
+// TestAppWithASecret is Marathon's way: the app names the secret, the agent has it.
+func TestAppWithASecret(t *testing.T) {
+	d := startDev(t)
+	dir := filepath.Join(d.state, "secrets")
+	if err := errors.Join(os.Mkdir(dir, 0o700), os.WriteFile(filepath.Join(dir, "db"), []byte("hush"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	app := `{"id":"/vault","args":["sh","-c","test $PW = hush && test $(cat token) = hush && echo equal && sleep 1000"],"cpus":0.1,"mem":32,"portDefinitions":[],
+		"secrets":{"pw":{"source":"db"}},"env":{"PW":{"secret":"pw"}},"container":{"type":"MESOS","volumes":[{"containerPath":"token","secret":"pw"}]}}`
+	response, err := http.Post("http://"+d.marathon+"/v2/apps", "application/json", strings.NewReader(app))
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	d.running(t, "vault", 1)
+	eventually(t, "the command has compared", 20*time.Second, func() error {
+		_, out, errOut := d.agora(t, "logs", "vault")
+		if !strings.Contains(out, "equal") {
+			return errors.New(out + errOut)
+		}
+		return nil
+	})
+}
 
 // TestSecretOfATaskIsInNoFile looks at everything that master, agent, launcher and
 // containers have written, while a task that has the secret runs.

@@ -57,7 +57,7 @@ type App struct {
 	TTY                        bool                `json:"tty,omitempty"`
 
 	Residency      json.RawMessage            `json:"residency,omitempty"`
-	Secrets        map[string]json.RawMessage `json:"secrets,omitempty"`
+	Secrets        map[string]Secret          `json:"secrets,omitempty"`
 	ResourceLimits map[string]json.RawMessage `json:"resourceLimits,omitempty"`
 
 	Version     string       `json:"version,omitempty"`
@@ -184,6 +184,11 @@ func (u *UnreachableStrategy) UnmarshalJSON(data []byte) error {
 	err := json.Unmarshal(data, &value)
 	*u = UnreachableStrategy(value)
 	return err
+}
+
+// Secret names what an agent's resolver of secrets knows.
+type Secret struct {
+	Source string `json:"source"`
 }
 
 // EnvValue is a string, or the name of a secret.

@@ -65,6 +65,8 @@ func TestWhatIsWrongIsNamedByPath(t *testing.T) {
 		`{"id":"/a","cmd":"x","check":{"exec":{"command":{}}}}`:                                                                                                           "/check/exec/command",
 		`{"id":"/a","cmd":"x","check":{"http":{"scheme":"HTTPS"}}}`:                                                                                                       "/check/http/scheme",
 		`{"id":"/a","cmd":"x","readinessChecks":[{}]}`:                                                                                                                    "/readinessChecks is not supported",
+		`{"id":"/a","cmd":"x","env":{"A":{"secret":"s"}},"secrets":{"s":{}}}`:                                                                                             "/secrets(s)/source must not be empty",
+		`{"id":"/a","container":{"type":"MESOS","volumes":[{"containerPath":"a","secret":"s"}]}}`:                                                                         "/container/volumes(0)/secret references a secret that is not declared",
 		`{"id":"/a","cmd":"x","env":{"A":{"secret":"s"}}}`:                                                                                                                "/env(A)",
 		`{"id":"/a","container":{"docker":{"image":"i","privileged":true}}}`:                                                                                              "/container/docker/privileged",
 		`{"id":"/a","cmd":"x","portDefinitions":[{"port":80},{"port":80}]}`:                                                                                               "Ports must be unique.",

@@ -33,6 +33,7 @@ func (a *App) Validate() *Error {
 		}
 	}
 	a.validateContainer(d)
+	a.validateSecrets(d)
 	a.validateHealth(d)
 	a.refuseUnsupported(d)
 	return d.err()
@@ -141,15 +142,38 @@ func (a *App) validateContainer(d details) {
 	for i, v := range c.Volumes {
 		path := fmt.Sprintf("/container/volumes(%d)", i)
 		switch {
-		case len(v.Persistent) > 0, len(v.External) > 0, v.Secret != "":
-			d.add(path, "only host volumes are supported by this version")
+		case len(v.Persistent) > 0, len(v.External) > 0:
+			d.add(path, "only host and secret volumes are supported by this version")
 		case v.ContainerPath == "":
 			d.add(path+"/containerPath", "must not be empty")
+		case v.Secret != "" && v.HostPath != "":
+			d.add(path, "may not contain both 'secret' and 'hostPath'")
+		case v.Secret != "":
+			a.validateSecret(d, path+"/secret", v.Secret)
 		case v.HostPath == "":
 			d.add(path+"/hostPath", "must not be empty")
 		case v.Mode != "RO" && v.Mode != "RW":
 			d.add(path+"/mode", "error.unknown.enum.literal: got %q, expected RO or RW", v.Mode)
 		}
+	}
+}
+
+func (a *App) validateSecrets(d details) {
+	for name, secret := range a.Secrets {
+		if secret.Source == "" {
+			d.add("/secrets("+name+")/source", "must not be empty")
+		}
+	}
+	for name, value := range a.Env {
+		if value.Secret != "" {
+			a.validateSecret(d, "/env("+name+")", value.Secret)
+		}
+	}
+}
+
+func (a *App) validateSecret(d details, path, name string) {
+	if _, declared := a.Secrets[name]; !declared {
+		d.add(path, "references a secret that is not declared in /secrets: %q", name)
 	}
 }
 
@@ -162,14 +186,10 @@ func (a *App) refuseUnsupported(d details) {
 	}
 	refuse(present(a.Residency), "/residency")
 	refuse(present(a.IPAddress), "/ipAddress")
-	refuse(len(a.Secrets) > 0, "/secrets")
 	refuse(len(a.ResourceLimits) > 0, "/resourceLimits")
 	refuse(a.TTY, "/tty")
 	refuse(a.Executor != "" && a.Executor != "//cmd", "/executor")
 	refuse(len(a.Dependencies) > 0, "/dependencies")
-	for name, value := range a.Env {
-		refuse(value.Secret != "", "/env("+name+")")
-	}
 	if c := a.Container; c != nil {
 		refuse(present(c.LinuxInfo), "/container/linuxInfo")
 		if c.Docker != nil {
