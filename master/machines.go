@@ -113,11 +113,12 @@ func (m *coreMachine) Step(now time.Time, batch []core.Event) time.Time {
 		m.step(now, event)
 	}
 	offers, answers := m.takeOffers()
-	if len(offers) > 0 {
-		m.step(now, core.Offered{Offers: offers})
-	}
+	// Answers first: offers that were made later may hold what an answered change made.
 	if len(answers) > 0 {
 		m.step(now, core.AllocatorAnswered{Answers: answers})
+	}
+	if len(offers) > 0 {
+		m.step(now, core.Offered{Offers: offers})
 	}
 	return m.finish(now)
 }

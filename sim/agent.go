@@ -115,7 +115,7 @@ func (a *agentNode) step(event agentcore.Event) {
 	for _, write := range ready.Persist {
 		a.w.trace(a.host, "writes %T", write)
 	}
-	if !a.disk.write(ready.Persist, a.w.check.writes) {
+	if !a.disk.write(ready.Persist, a.wrote) {
 		a.crash()
 		return
 	}
@@ -132,6 +132,13 @@ func (a *agentNode) step(event agentcore.Event) {
 	}
 }
 
+func (a *agentNode) wrote(before []*mesos.Resource, write agentcore.Write) {
+	a.w.check.writes(write)
+	if resources, ok := write.(agentcore.WriteResources); ok {
+		a.w.check.resourcesWritten(a, before, resources)
+	}
+}
+
 func (a *agentNode) send(message agentcore.Send) {
 	switch message := message.(type) {
 	case agentcore.ToMaster:
@@ -144,6 +151,7 @@ func (a *agentNode) send(message agentcore.Send) {
 			a.link, a.linkID = nil, 0
 		}
 	case agentcore.LaunchContainer:
+		a.w.check.volumesUsed(a, message)
 		a.containers.launch(message)
 	case agentcore.SignalContainer:
 		a.containers.signal(message.ID, int(message.Signal))

@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"time"
+
 	"agora.dev/agora/master/allocator"
 	"agora.dev/agora/master/core"
 )
@@ -13,6 +15,7 @@ type allocatorNode struct {
 	stopped   bool
 	queue     []core.AllocatorEvent
 	wake      *timer
+	answered  time.Time // when the last answer comes
 }
 
 func newAllocatorNode(m *masterNode) *allocatorNode {
@@ -44,19 +47,23 @@ func (a *allocatorNode) run() {
 	a.wake.cancel()
 	a.wake = w.at(ready.Wake, a.run)
 	if len(ready.Answers) > 0 {
-		w.after(w.upTo(w.latency()), func() {
-			if !a.stopped {
-				a.m.step(core.AllocatorAnswered{Answers: ready.Answers})
-			}
-		})
+		// What was answered is done: offers that are made after it must not come before it.
+		a.answered = w.now.Add(w.upTo(w.latency()))
+		w.at(a.answered, func() { a.tell(core.AllocatorAnswered{Answers: ready.Answers}) })
 	}
 	if len(ready.Offers) > 0 {
 		w.trace(a.m.host, "allocator makes %d offers", len(ready.Offers))
-		w.after(w.upTo(w.latency()), func() {
-			if !a.stopped {
-				a.m.step(core.Offered{Offers: ready.Offers})
-			}
-		})
+		at := w.now.Add(w.upTo(w.latency()))
+		if at.Before(a.answered) {
+			at = a.answered
+		}
+		w.at(at, func() { a.tell(core.Offered{Offers: ready.Offers}) })
+	}
+}
+
+func (a *allocatorNode) tell(event core.Event) {
+	if !a.stopped {
+		a.m.step(event)
 	}
 }
 

@@ -115,6 +115,7 @@ func (c *checker) master(m *masterNode) {
 		c.w.fail("invariant 1, allocator: %w", err)
 	}
 	snapshot := m.core.Snapshot()
+	c.offersOfRoles(snapshot)
 	if err := m.follower.compare(snapshot); err != nil {
 		c.w.fail("invariant 10: %w", err)
 	}
@@ -202,6 +203,9 @@ func (c *checker) disagreement() error {
 		return fmt.Errorf("the drain of agent %s has not ended", id)
 	}
 	if err := c.executorsAgree(snapshot); err != nil {
+		return err
+	}
+	if err := c.volumesAgree(snapshot); err != nil {
 		return err
 	}
 	return c.leftovers()

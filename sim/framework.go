@@ -31,6 +31,7 @@ type frameworkNode struct {
 	removed   bool
 	hoards    bool // keeps every offer
 	before    *mesos.OfferID
+	keeper    *keeper           // nil: it has no volumes
 	asked     map[string]string // inverse offers without an answer, by agent
 }
 
@@ -55,11 +56,14 @@ func newFrameworkNode(w *world, i int) *frameworkNode {
 	if w.chance(0.3) {
 		f.mediaType = codec.JSON
 	}
+	if w.keepers && i < 90 {
+		f.keeper = newKeeper(f)
+	}
 	return f
 }
 
 func (f *frameworkNode) info() *mesos.FrameworkInfo {
-	info := &mesos.FrameworkInfo{User: ptr("nobody"), Name: ptr(string(f.host)), Id: f.id, Roles: []string{"r" + string(f.host)},
+	info := &mesos.FrameworkInfo{User: ptr("nobody"), Name: ptr(string(f.host)), Id: f.id, Roles: []string{f.role()},
 		FailoverTimeout: ptr(float64(7 * 24 * 3600)), Checkpoint: ptr(true)}
 	for _, c := range []mesos.FrameworkInfo_Capability_Type{mesos.FrameworkInfo_Capability_MULTI_ROLE,
 		mesos.FrameworkInfo_Capability_PARTITION_AWARE, mesos.FrameworkInfo_Capability_RESERVATION_REFINEMENT,
@@ -68,6 +72,8 @@ func (f *frameworkNode) info() *mesos.FrameworkInfo {
 	}
 	return info
 }
+
+func (f *frameworkNode) role() string { return "r" + string(f.host) }
 
 // connect subscribes to the leader, or tries again.
 func (f *frameworkNode) connect() {
@@ -236,6 +242,11 @@ func (f *frameworkNode) receive(data []byte) {
 		f.inverseRescinded(event.GetRescindInverseOffer().GetInverseOfferId())
 	case scheduler.Event_UPDATE:
 		f.update(event.GetUpdate().GetStatus())
+	case scheduler.Event_UPDATE_OPERATION_STATUS:
+		if f.keeper == nil {
+			f.w.fail("framework %s hears of an operation, and asked for none", f.host)
+		}
+		f.keeper.status(event.GetUpdateOperationStatus().GetStatus())
 	case scheduler.Event_ERROR:
 		f.w.fail("framework %s gets ERROR: %s", f.host, event.GetError().GetMessage())
 	}
@@ -252,6 +263,9 @@ func (f *frameworkNode) reconcile() {
 	}
 	if len(explicit.Tasks) > 0 {
 		f.call(&scheduler.Call{Type: scheduler.Call_RECONCILE.Enum(), Reconcile: explicit})
+	}
+	if f.keeper != nil {
+		f.keeper.reconcile()
 	}
 	f.later(time.Minute+f.w.upTo(time.Minute), func() {
 		if f.conn != nil {

@@ -67,13 +67,17 @@ func (f *frameworkNode) accept(offer *mesos.Offer, need int) {
 		doomed := f.tasks[tasks[0].GetTaskId().GetValue()]
 		f.later(f.w.upTo(30*time.Millisecond), func() { f.kill(doomed) })
 	}
+	operations := []*mesos.Offer_Operation{operation}
+	if f.keeper != nil {
+		operations = append(f.keeper.plan(offer, tasks), operation)
+	}
 	ids := []*mesos.OfferID{offer.GetId()}
 	if f.before != nil && f.w.chance(0.03) && !f.w.calm {
 		ids = append(ids, f.before) // of another agent, or used long ago: the whole ACCEPT is refused
 	}
 	f.before = offer.GetId()
 	f.call(&scheduler.Call{Type: scheduler.Call_ACCEPT.Enum(), Accept: &scheduler.Call_Accept{
-		OfferIds: ids, Operations: []*mesos.Offer_Operation{operation}}})
+		OfferIds: ids, Operations: operations}})
 }
 
 func offered(offer *mesos.Offer, name string) (n float64) {

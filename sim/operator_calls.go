@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	mesos "agora.dev/agora/api/mesos/v1"
 	"agora.dev/agora/master/core"
 )
 
@@ -169,4 +170,22 @@ func (o *operator) check(snapshot *core.Snapshot) error {
 		return err
 	}
 	return o.planner.check(snapshot)
+}
+
+// reserve turns a little disk of an agent into a framework's, or back, if there is enough of it.
+func (o *operator) reserve(a *agentNode, f *frameworkNode) {
+	id := core.AgentID(a.disk.state.Agent.GetId().GetValue())
+	if id == "" {
+		return
+	}
+	list := []*mesos.Resource{(&keeper{f: f}).disk(7, "")}
+	op := &mesos.Offer_Operation{Type: mesos.Offer_Operation_RESERVE.Enum(), Reserve: &mesos.Offer_Operation_Reserve{Resources: list}}
+	if o.w.chance(0.5) {
+		op = &mesos.Offer_Operation{Type: mesos.Offer_Operation_UNRESERVE.Enum(), Unreserve: &mesos.Offer_Operation_Unreserve{Resources: list}}
+	}
+	o.call(core.OperateAgent{Agent: id, Operation: op}, func(status int) {
+		if status != 202 && status != 400 && status != 409 && status != 503 {
+			o.w.fail("an operator's %v is answered %d", op.GetType(), status)
+		}
+	})
 }

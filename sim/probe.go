@@ -43,9 +43,12 @@ func (c *checker) notOffered() error {
 	return nil
 }
 
-// count adds scalars, and the sizes of ranges.
+// count adds scalars, and the sizes of ranges, of what is not reserved: that is not for everybody.
 func count(sums map[string]float64, resources []*mesos.Resource, sign float64) {
 	for _, r := range resources {
+		if len(r.GetReservations()) > 0 {
+			continue
+		}
 		sums[r.GetName()] += sign * r.GetScalar().GetValue()
 		for _, ports := range r.GetRanges().GetRange() {
 			sums[r.GetName()] += sign * float64(ports.GetEnd()-ports.GetBegin()+1)

@@ -51,7 +51,9 @@ type world struct {
 	err        error
 	// offerTimeout is the masters' --offer_timeout; zero for none.
 	offerTimeout time.Duration
-	ids          uint64
+	// keepers says that frameworks have volumes, in every third seed: the others stay as they were.
+	keepers bool
+	ids     uint64
 }
 
 // Run simulates the cluster of one seed.
@@ -79,7 +81,7 @@ func Run(seed uint64, config Config) (result Result) {
 
 func newWorld(seed uint64, config Config) *world {
 	w := &world{config: config, rng: rand.New(rand.NewPCG(seed, 0x61676f7261)), hash: fnv.New64a()}
-	w.now = epoch
+	w.now, w.keepers = epoch, seed%3 == 0
 	w.net = &network{w: w, blocked: map[[2]host]bool{}}
 	w.registry = newRegistryStore(w)
 	w.check, w.operator = newChecker(w), newOperator(w)
@@ -122,6 +124,9 @@ func (w *world) start() {
 		w.after(w.upTo(2*time.Second), f.connect)
 	}
 	w.scheduleFault()
+	if w.keepers {
+		w.scheduleReservations()
+	}
 }
 
 func (w *world) runUntil(t time.Time) {

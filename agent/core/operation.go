@@ -10,6 +10,7 @@ import (
 	"agora.dev/agora/agent/statusupdates"
 	link "agora.dev/agora/api/agora/link/v1"
 	mesos "agora.dev/agora/api/mesos/v1"
+	"agora.dev/agora/internal/planted"
 	"agora.dev/agora/resources"
 )
 
@@ -40,6 +41,9 @@ func (c *Core) recoverResources(state *State) error {
 		return fmt.Errorf("resources of this agent: %w", err)
 	}
 	checkpointed, err := resources.FromProto(state.Resources)
+	if planted.Active("agent-lose-volumes") {
+		checkpointed = resources.Resources{}
+	}
 	if err == nil {
 		c.total, err = configured.WithCheckpointed(checkpointed)
 	}
@@ -47,7 +51,10 @@ func (c *Core) recoverResources(state *State) error {
 		return fmt.Errorf("reservations and volumes on disk do not fit --resources: %w; start it as before, or with a fresh --work_dir", err)
 	}
 	if c.info.GetId() == nil {
-		return nil // operations were those of another agent
+		if len(state.Operations) > 0 {
+			c.writeResources(nil) // they were those of another agent
+		}
+		return nil
 	}
 	for _, record := range state.Operations {
 		c.operations.pending = append(c.operations.pending, &operation{record: record})
@@ -208,7 +215,7 @@ func (c *Core) acknowledgeOperation(m *link.AcknowledgeOperation) {
 
 func (o *operations) known(uuid []byte) bool {
 	for _, seen := range o.seen {
-		if bytes.Equal(seen, uuid) {
+		if bytes.Equal(seen, uuid) && !planted.Active("agent-operation-twice") {
 			return true
 		}
 	}

@@ -59,7 +59,7 @@ func (c *Core) recover(r Recovered) {
 			}
 			c.note("started as a new agent after a reboot", "was", info.GetId().GetValue(), "because", why)
 			info.Id = nil
-			state = &State{Resources: state.Resources} // reservations and volumes are the machine's
+			state = &State{Resources: state.Resources, Operations: state.Operations} // reservations and volumes are the machine's
 		}
 		c.info = info
 		if info.Id != nil && !proto.Equal(state.Agent, info) {

@@ -18,6 +18,11 @@
 //   - master-drained-by-books: an agent is drained although a framework that was torn down still dies there
 //   - master-forget-down: the next leader does not know of agents that maintenance ended
 //   - master-forget-missing-tasks: nobody asks a returning agent about tasks that it lacks
+//   - master-keep-lost-operation: an operation that a returning agent lacks stays PENDING
+//
+// That of the allocator:
+//
+//   - allocator-any-role: reserved resources are offered to any role
 //
 // Those of the agent's core and its update streams:
 //
@@ -29,6 +34,8 @@
 //   - agent-late-kill-state: TASK_KILLING is written before the executor knows of the kill
 //   - agent-keep-vanished-pod: a pod that was about to end never does when it vanished
 //   - agent-forget-id-early: an agent that is gone loses its ID while its tasks still run
+//   - agent-lose-volumes: a restarted agent forgets its reservations and volumes
+//   - agent-operation-twice: an operation that arrives twice is carried out twice
 //   - updates-any-acknowledgement: an acknowledgement of any update releases the oldest
 //   - updates-skip-to-last: of the updates that wait, only the newest is sent
 package planted

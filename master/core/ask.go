@@ -32,7 +32,8 @@ type AllocatorAnswer struct {
 	Free  []*mesos.Resource
 }
 
-// AllocatorAnswered carries answers of the allocator.
+// AllocatorAnswered carries answers of the allocator. An answer comes before the offers that
+// were made after it.
 type AllocatorAnswered struct {
 	Answers []AllocatorAnswer
 }

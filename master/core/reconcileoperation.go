@@ -4,6 +4,7 @@ import (
 	"agora.dev/agora/api/agora/link/v1"
 	"agora.dev/agora/api/mesos/v1"
 	"agora.dev/agora/api/mesos/v1/scheduler"
+	"agora.dev/agora/internal/planted"
 )
 
 // reconcileOperations answers what the framework asks about operations; nothing asked means all.
@@ -66,7 +67,7 @@ func (c *Core) dropMissingOperations(a *agent, listed []*mesos.Operation) {
 	}
 	for _, uuid := range sortedKeys(a.operations) {
 		o := a.operations[uuid]
-		if known[uuid] {
+		if known[uuid] || planted.Active("master-keep-lost-operation") {
 			continue
 		}
 		if id := o.rec.Info.GetInfo().Id; id != nil && !operationEnded(o.rec.Info.GetLatestStatus().GetState()) {
@@ -87,7 +88,7 @@ func (c *Core) loseOperations(a *agent, why mesos.TaskState) {
 	}
 	for _, uuid := range sortedKeys(a.operations) {
 		o := a.operations[uuid]
-		if id := o.rec.Info.GetInfo().Id; id != nil && !o.abandoned {
+		if id := o.rec.Info.GetInfo().Id; id != nil && !o.abandoned && !operationEnded(o.rec.Info.GetLatestStatus().GetState()) {
 			status := &mesos.OperationStatus{OperationId: id, State: state.Enum(), AgentId: agentID(a.id)}
 			c.takeOperationStatus(o, status)
 			c.operationStatus(o.framework, status)
