@@ -247,3 +247,42 @@ func TestPersistentVolumeSurvivesTheAgentAndTheMaster(t *testing.T) {
 		return nil
 	})
 }
+
+func TestReservationsAndVolumesFromTheCommandLine(t *testing.T) {
+	c := startCluster(t)
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		args string
+		code int
+		want string
+	}{
+		{"reservation add " + host + " cpus:1;mem:64 --role web", 0, "reserved cpus:1;mem:64 for role web on " + host},
+		{"reservation add " + host + " cpus:99 --role web", 1, "does not contain cpus:99"},
+		{"reservation add nowhere cpus:1 --role web", 3, "agora node ls"},
+		{"reservation ls", 0, "dynamic"},
+		{"reservation rm " + host + " mem:32 --role web", 0, "unreserved mem:32"},
+		{"reservation rm " + host + " mem:64 --role web", 3, "more than role web has reserved"},
+		{"volume add " + host + " db --role web --size 16 --shared", 0, "made volume db on " + host},
+		{"volume ls -o json", 0, `"id": "db"`},
+		{"volume ls", 0, "yes"},
+		{"reservation ls -o json", 0, `"volume": "db"`},
+		{"volume rm " + host + " other", 3, "no volume \"other\""},
+		{"volume rm " + host + " db", 0, "unreserved disk:16 of role web"},
+		{"reservation rm " + host + " --role web", 0, "unreserved"},
+		{"reservation ls -o json", 0, "[]"},
+		{"volume add " + host + " db --role web --size -1", 2, "--size"},
+		{"volume", 2, "needs one of: add, ls, rm"},
+	} {
+		args := strings.Fields(step.args)
+		if args[len(args)-1] == "ls" {
+			args = append(args, "-o", "wide")
+		}
+		code, out, errOut := c.agora(args...)
+		if code != step.code || !strings.Contains(out+errOut, step.want) {
+			t.Fatalf("agora %s: exit %d, want %d with %q: %s%s", step.args, code, step.code, step.want, out, errOut)
+		}
+	}
+}
