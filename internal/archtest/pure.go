@@ -10,7 +10,7 @@ import (
 // pure are the packages whose result depends on their arguments alone, so that the simulation can
 // replay them from a seed.
 var pure = append([]string{
-	"api/...", "resources/...",
+	"api/...", "resources/...", "auth",
 	"master/core", "master/allocator", "master/validation", "master/registry",
 	"agent/core", "agent/statusupdates", "agent/containerizer",
 	"executor", "executor/command", "executor/taskgroup", "executor/checks",
