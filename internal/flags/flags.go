@@ -41,11 +41,13 @@ type Set struct {
 	prefix  string
 	flags   map[string]*Flag
 	aliases map[string]string
+	// variables are further names in the environment, with the option that each sets.
+	variables map[string]string
 }
 
 // New makes an empty set; prefix stands before names in the environment ("MESOS_").
 func New(prefix string) *Set {
-	return &Set{prefix: prefix, flags: map[string]*Flag{}, aliases: map[string]string{}}
+	return &Set{prefix: prefix, flags: map[string]*Flag{}, aliases: map[string]string{}, variables: map[string]string{}}
 }
 
 // Add defines an option. A name that exists already is a defect of the program.
@@ -61,6 +63,23 @@ func (s *Set) Add(name string, value Value, help string) *Flag {
 
 // Alias makes an older name stand for a newer one.
 func (s *Set) Alias(old, name string) { s.aliases[old] = name }
+
+// Environment makes a variable set an option too: its name in capitals behind another prefix.
+func (s *Set) Environment(prefix, name string) {
+	s.variables[prefix+strings.ToUpper(name)] = name
+}
+
+// variable finds the option that a variable of the environment sets, or gives nil.
+func (s *Set) variable(key string) *Flag {
+	if name, ok := s.variables[key]; ok {
+		return s.Lookup(name)
+	}
+	name, ours := strings.CutPrefix(key, s.prefix)
+	if !ours || s.prefix == "" {
+		return nil
+	}
+	return s.Lookup(strings.ToLower(name))
+}
 
 // Lookup finds an option by either name, or gives nil.
 func (s *Set) Lookup(name string) *Flag {
@@ -101,9 +120,8 @@ func (s *Set) Values() map[string]string {
 func (s *Set) Parse(args, environ []string) (rest []string, err error) {
 	for _, entry := range environ {
 		key, text, _ := strings.Cut(entry, "=")
-		name, ours := strings.CutPrefix(key, s.prefix)
-		f := s.Lookup(strings.ToLower(name))
-		if !ours || s.prefix == "" || f == nil {
+		f := s.variable(key)
+		if f == nil {
 			continue
 		}
 		if err := f.set(text); err != nil {
