@@ -158,6 +158,8 @@ type Config struct {
 	Roles []string
 	// Weights of roles, for a registry that has none (--weights).
 	Weights map[string]float64
+	// Authorizer says what frameworks and agents may do; nil: everything.
+	Authorizer Authorizer
 	// RefuseRootSubmissions refuses frameworks of user root.
 	RefuseRootSubmissions bool
 

@@ -12,15 +12,16 @@ const launchWithID = "The 'id' field must not be set in a LAUNCH or LAUNCH_GROUP
 // launch handles LAUNCH: each task stands for itself.
 func (c *Core) launch(x *acceptance, op *mesos.Offer_Operation) {
 	for _, info := range op.GetLaunch().GetTaskInfos() {
-		problem := ""
-		if op.Id != nil {
+		problem, reason := "", mesos.TaskStatus_REASON_TASK_INVALID
+		if text := c.authorizeTask(x.framework, info); text != "" {
+			problem, reason = text, mesos.TaskStatus_REASON_TASK_UNAUTHORIZED
+		} else if op.Id != nil {
 			problem = launchWithID
 		} else if err := c.checkTask(x, info); err != nil {
 			problem = err.Error()
 		}
 		if problem != "" {
-			c.forward(x.framework, c.launchStatus(info, mesos.TaskState_TASK_ERROR,
-				mesos.TaskStatus_REASON_TASK_INVALID, problem))
+			c.forward(x.framework, c.launchStatus(info, mesos.TaskState_TASK_ERROR, reason, problem))
 			continue
 		}
 		c.launchTask(x, info)
@@ -123,14 +124,16 @@ func (c *Core) takeTask(x *acceptance, info *mesos.TaskInfo, executor *mesos.Exe
 		x.remaining = x.remaining.plus(shared)
 		c.allocate(AllocatorShare{Framework: x.framework.id, Agent: x.agent.id, Resources: shared.protos()})
 	}
-	c.send(OperatorEvent{Type: TaskAdded, Task: t.rec})
+	c.send(OperatorEvent{Type: TaskAdded, Task: t.rec, Owner: t.framework.rec.Info})
 }
 
 // launchGroup handles LAUNCH_GROUP: all tasks or none.
 func (c *Core) launchGroup(x *acceptance, op *mesos.Offer_Operation) {
 	group, executor := op.GetLaunchGroup().GetTaskGroup(), op.GetLaunchGroup().GetExecutor()
-	problem := ""
-	if executor == nil {
+	problem, reason := "", mesos.TaskStatus_REASON_TASK_GROUP_INVALID
+	if text := c.authorizeGroup(x.framework, group, executor); text != "" {
+		problem, reason = text, mesos.TaskStatus_REASON_TASK_GROUP_UNAUTHORIZED
+	} else if executor == nil {
 		problem = "Expecting 'launch_group.executor' to be present"
 	} else if op.Id != nil {
 		problem = launchWithID
@@ -139,8 +142,7 @@ func (c *Core) launchGroup(x *acceptance, op *mesos.Offer_Operation) {
 	}
 	if problem != "" {
 		for _, info := range group.GetTasks() {
-			c.forward(x.framework, c.launchStatus(info, mesos.TaskState_TASK_ERROR,
-				mesos.TaskStatus_REASON_TASK_GROUP_INVALID, problem))
+			c.forward(x.framework, c.launchStatus(info, mesos.TaskState_TASK_ERROR, reason, problem))
 		}
 		return
 	}

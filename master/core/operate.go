@@ -38,6 +38,10 @@ func operands(op *mesos.Offer_Operation) []*mesos.Resource {
 // can be used only when it is offered again, as in Mesos.
 func (c *Core) convert(x *acceptance, op *mesos.Offer_Operation) {
 	inject(operands(op), x.role)
+	if err := c.authorizeOperation(x.framework, op); err != nil {
+		c.operationError(x.framework, op, err.Error())
+		return
+	}
 	if err := c.checkOperation(x, op); err != nil {
 		c.operationError(x.framework, op, err.Error())
 		return

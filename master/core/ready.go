@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"agora.dev/agora/api/agora/link/v1"
+	"agora.dev/agora/api/mesos/v1"
 	"agora.dev/agora/api/mesos/v1/scheduler"
 	"agora.dev/agora/master/registry"
 )
@@ -98,6 +99,8 @@ type OperatorEvent struct {
 	Type OperatorEventType
 	// Task is set for TaskAdded and TaskUpdated; its last status is the one that came.
 	Task *Task
+	// Owner is the framework of Task, as it was then.
+	Owner *mesos.FrameworkInfo
 	// Framework is set for Framework*; Agent for Agent*.
 	Framework *Framework
 	Agent     *Agent

@@ -34,8 +34,11 @@ func (c *Core) register(l *agentLink, m *link.Register) {
 		return
 	}
 	if err := validation.Agent(m.GetAgent()); err != nil {
-		c.note(noteWarn, "agent refused", "hostname", m.GetAgent().GetHostname(), "reason", err.Error())
-		c.refuse(l.id, err.Error())
+		c.refuseAgent(l, m.GetAgent(), err.Error())
+		return
+	}
+	if problem := c.authorizeAgent(l, m.GetAgent()); problem != "" {
+		c.refuseAgent(l, m.GetAgent(), problem)
 		return
 	}
 	if c.machineDown(l, m.GetAgent()) {
@@ -147,8 +150,11 @@ func (c *Core) reregister(l *agentLink, m *link.Reregister) {
 		return
 	}
 	if err := validation.ReturningAgent(m.GetAgent()); err != nil {
-		c.note(noteWarn, "agent refused", "agent", id, "reason", err.Error())
-		c.refuse(l.id, err.Error())
+		c.refuseAgent(l, m.GetAgent(), err.Error())
+		return
+	}
+	if problem := c.authorizeAgent(l, m.GetAgent()); problem != "" {
+		c.refuseAgent(l, m.GetAgent(), problem)
 		return
 	}
 	if a := c.agents[id]; a != nil {

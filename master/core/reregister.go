@@ -175,7 +175,7 @@ func (c *Core) adoptTask(a *agent, reported *mesos.Task) (changed bool) {
 	c.forgetUnreachable(f, id)
 	rec := recordOf(reported)
 	t := c.addTask(f, a, rec)
-	c.send(OperatorEvent{Type: TaskAdded, Task: t.rec})
+	c.send(OperatorEvent{Type: TaskAdded, Task: t.rec, Owner: t.framework.rec.Info})
 	return !t.released
 }
 
@@ -201,7 +201,7 @@ func (c *Core) takeState(t *task, reported *mesos.Task) {
 	}
 	if rec.State != was && !planted.Active("master-silent-return") {
 		// The agent's own update of it may be the one that is known already.
-		c.send(OperatorEvent{Type: TaskUpdated, Task: t.rec})
+		c.send(OperatorEvent{Type: TaskUpdated, Task: t.rec, Owner: t.framework.rec.Info})
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"agora.dev/agora/api/codec"
 	"agora.dev/agora/api/mesos/v1"
 	"agora.dev/agora/api/mesos/v1/scheduler"
+	"agora.dev/agora/auth"
 	"agora.dev/agora/internal/planted"
 	"agora.dev/agora/master/registry"
 	"google.golang.org/protobuf/proto"
@@ -119,6 +120,13 @@ func (s *scripted) run(t *testing.T, command string) []string {
 	case "limits":
 		s.core = New(parseLimits(strings.Fields(rest)))
 		return nil
+	case "acls":
+		acls, err := auth.ParseACLs([]byte(rest))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.core.cfg.Authorizer = acls
+		return nil
 	case "plant":
 		s.unplant = planted.Plant(rest)
 		return nil
@@ -176,7 +184,11 @@ func parseEvent(verb, rest string) (Event, error) {
 	case "accept":
 		return parseAccept(words)
 	case "link":
-		return AgentLinkOpened{Link: LinkID(number(0)), IP: words[1]}, nil
+		e := AgentLinkOpened{Link: LinkID(number(0)), IP: words[1]}
+		if len(words) > 2 {
+			e.Principal = strings.TrimPrefix(words[2], "principal=")
+		}
+		return e, nil
 	case "unlink":
 		return AgentLinkClosed{Link: LinkID(number(0))}, nil
 	case "offer", "late-offer":
@@ -455,6 +467,10 @@ func parseResources(text, role string) []*mesos.Resource {
 	for part := range strings.SplitSeq(text, ";") {
 		name, value, _ := strings.Cut(part, ":")
 		r := &mesos.Resource{Name: &name, Type: mesos.Value_SCALAR.Enum()}
+		if plain, reserved, ok := strings.Cut(strings.TrimSuffix(name, ")"), "("); ok { // a static reservation
+			name = plain
+			r.Reservations = []*mesos.Resource_ReservationInfo{{Type: mesos.Resource_ReservationInfo_STATIC.Enum(), Role: &reserved}}
+		}
 		if inner, found := strings.CutPrefix(value, "["); found {
 			from, to, _ := strings.Cut(strings.TrimSuffix(inner, "]"), "-")
 			begin, _ := strconv.ParseUint(from, 10, 64)

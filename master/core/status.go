@@ -76,7 +76,7 @@ func (c *Core) applyStatus(t *task, status *mesos.TaskStatus, latest mesos.TaskS
 		}
 	}
 	if !repeated || rec.State != was {
-		c.send(OperatorEvent{Type: TaskUpdated, Task: t.rec})
+		c.send(OperatorEvent{Type: TaskUpdated, Task: t.rec, Owner: t.framework.rec.Info})
 	}
 }
 

@@ -63,7 +63,7 @@ func (c *Core) checkSubscribe(call *scheduler.Call_Subscribe, known *framework) 
 			return err.Error()
 		}
 	}
-	return ""
+	return c.authorizeRoles(info)
 }
 
 func (c *Core) refuseConn(conn ConnID, problem string) {
@@ -147,6 +147,9 @@ func (c *Core) updateFrameworkCall(f *framework, call *scheduler.Call_UpdateFram
 	}
 	if err := validation.OfferConstraints(info, call.GetOfferConstraints()); err != nil {
 		return 400, "'UpdateFramework' call is not valid: " + err.Error()
+	}
+	if problem := c.authorizeRoles(info); problem != "" {
+		return 403, problem
 	}
 	f.setInfo(info)
 	f.prefer(call.GetSuppressedRoles(), call.GetOfferConstraints())

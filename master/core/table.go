@@ -110,6 +110,15 @@ type View[T any] struct {
 	length           int
 }
 
+// ViewOf makes a view of records that are in no table, in their order.
+func ViewOf[T any](records []*T) View[T] {
+	var t table[T]
+	for _, record := range records {
+		t.insert(record)
+	}
+	return t.view()
+}
+
 // Len is the number of records.
 func (v View[T]) Len() int { return v.length }
 
