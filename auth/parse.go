@@ -8,10 +8,14 @@ import (
 	"strings"
 )
 
-// ParseACLs reads Mesos's ACL document. Mesos ignores what it does not know; here an unknown or
-// repeated member is an error, since a misspelled rule protects nothing.
-func ParseACLs(text []byte) (*ACLs, error) {
-	acls := &ACLs{permissive: true}
+// ParseACLs reads Mesos's ACL document; without "permissive" in it, what no rule matches is allowed.
+// Mesos ignores what it does not know; here an unknown or repeated member is an error, since a
+// misspelled rule protects nothing.
+func ParseACLs(text []byte) (*ACLs, error) { return ParseACLsOver(text, true) }
+
+// ParseACLsOver reads a document that says nothing of "permissive" as if it said that.
+func ParseACLsOver(text []byte, permissive bool) (*ACLs, error) {
+	acls := &ACLs{permissive: permissive}
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	seen := map[string]bool{}
 	err := members(decoder, func(key string) error {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"agora.dev/agora/auth/access"
 	"agora.dev/agora/internal/flags"
 )
 
@@ -25,6 +26,8 @@ type Config struct {
 	Cluster       string
 	// Insecure allows listening beyond loopback without authentication.
 	Insecure bool
+	// Access says who is let in, and to what.
+	Access AccessConfig
 
 	Roles   []string
 	Weights map[string]float64
@@ -68,14 +71,15 @@ func NewConfig() Config {
 		Allocation: newAllocationConfig(), AllocationInterval: time.Second, AgentPingTimeout: 15 * time.Second, MaxAgentPingTimeouts: 5,
 		AgentReregisterTimeout: 10 * time.Minute, RegistryFetchTimeout: time.Minute, RegistryStoreTimeout: 20 * time.Second,
 		MaxCompletedFrameworks: 50, MaxCompletedTasksPerFramework: 1000, MaxUnreachableTasksPerFramework: 1000,
-		MaxOperatorStreams: 1000, Version: DefaultVersion,
+		MaxOperatorStreams: 1000, Version: DefaultVersion, Access: AccessConfig{Options: access.Default()},
 	}
 }
 
 // Flags defines the options of a master, by Mesos's names, over c.
 func (c *Config) Flags() *flags.Set {
 	s := flags.New("MESOS_")
-	s.String(&c.IP, "ip", "Address to listen on. Beyond loopback, --insecure is needed.")
+	c.Access.flags(s)
+	s.String(&c.IP, "ip", "Address to listen on. Beyond loopback, authentication or --insecure is needed.")
 	s.Int(&c.Port, "port", "Port to listen on; 0 takes a free one.")
 	s.String(&c.AdvertiseIP, "advertise_ip", "Address told to others, where it is not --ip.")
 	s.Int(&c.AdvertisePort, "advertise_port", "Port told to others, where it is not --port.")
@@ -133,8 +137,6 @@ func (c *Config) complete() error {
 		return fmt.Errorf("flag --ip: %q is not an address", c.IP)
 	case c.Port < 0 || c.Port > 65535:
 		return fmt.Errorf("flag --port: %d is not a port", c.Port)
-	case !ip.IsLoopback() && !c.Insecure:
-		return fmt.Errorf("refusing to listen on %s without authentication: use --ip=127.0.0.1, or --insecure to accept the risk", c.IP)
 	case c.ZK != "":
 		return errors.New("flag --zk: election through ZooKeeper is not built into this version; leave it out")
 	case c.AgentReregisterTimeout < 10*time.Minute && c.FlagValues != nil:
@@ -144,6 +146,9 @@ func (c *Config) complete() error {
 		return err
 	}
 	if err := c.Allocation.complete(); err != nil {
+		return err
+	}
+	if err := c.checkListen(ip); err != nil {
 		return err
 	}
 	if c.Version == "" {

@@ -42,6 +42,10 @@ func (m *Master) figures(emit func(string, float64)) {
 	taskFigures(snapshot, emit)
 	counterFigures(&snapshot.Counters, emit)
 	operationFigures(&snapshot.Counters, emit)
+	for principal, c := range m.access.Limits.Counters() {
+		emit("frameworks/"+principal+"/messages_received", float64(c.Received))
+		emit("frameworks/"+principal+"/messages_processed", float64(c.Processed))
+	}
 	systemFigures(emit)
 }
 

@@ -66,6 +66,9 @@ type Master struct {
 	registrar *registrar
 	whitelist *whitelist // nil: every host may be offered
 	leader    atomic.Pointer[httpapi.Leader]
+
+	access      httpapi.Access
+	closeAccess func()
 }
 
 // New checks the configuration and starts to listen, so that Addr is known.
@@ -91,6 +94,11 @@ func New(cfg Config, deps Deps) (*Master, error) {
 		return nil, fmt.Errorf("listen on %s: %w", address, err)
 	}
 	m.info = m.masterInfo()
+	if err := m.openAccess(); err != nil {
+		m.listener.Close()
+		return nil, err
+	}
+	m.warnClear()
 	m.wire()
 	return m, nil
 }
@@ -137,6 +145,7 @@ func (m *Master) wire() {
 	cfg := core.Config{
 		Master:                          m.info,
 		Roles:                           m.cfg.Roles,
+		Authorizer:                      m.access.ACLs,
 		Weights:                         m.cfg.Weights,
 		RefuseRootSubmissions:           !m.cfg.RootSubmissions,
 		AgentPingTimeout:                m.cfg.AgentPingTimeout,
@@ -166,6 +175,7 @@ func (m *Master) wire() {
 		Roles:          m.cfg.Roles,
 		MaxSubscribers: m.cfg.MaxOperatorStreams,
 		Link:           m.links,
+		Access:         m.access,
 		Log:            m.log,
 	})
 	m.registrar = newRegistrar(m.cfg.RegistryStoreTimeout, m.core.post)
@@ -223,6 +233,7 @@ func (m *Master) Run(ctx context.Context) error {
 	}
 	stopLoops()
 	wg.Wait()
+	m.closeAccess()
 	m.log.Info("master stopped", "address", m.Addr())
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) && !errors.Is(cause, context.DeadlineExceeded) {
 		return cause
@@ -235,6 +246,7 @@ func (m *Master) Close() {
 	m.listener.Close()
 	m.api.Close()
 	m.links.Close()
+	m.closeAccess()
 }
 
 func ptr[T any](v T) *T { return &v }

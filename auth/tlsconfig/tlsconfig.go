@@ -33,10 +33,9 @@ type Options struct {
 	VerifyServerCert bool
 }
 
-// Flags defines the options over o, which get their defaults. Each is also read from Mesos's
-// LIBPROCESS_SSL_ variable of that name.
+// Flags defines the options over o. Each is also read from Mesos's LIBPROCESS_SSL_ variable of
+// that name.
 func (o *Options) Flags(set *flags.Set) {
-	o.VerifyServerCert = true
 	set.Bool(&o.Enabled, "ssl_enabled", "Serve and dial by TLS; implied by --ssl_cert_file.")
 	set.Path(&o.CertFile, "ssl_cert_file", "Certificate of this machine, with its chain (PEM).")
 	set.Path(&o.KeyFile, "ssl_key_file", "Key of the certificate (PEM).")

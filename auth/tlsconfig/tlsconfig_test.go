@@ -183,7 +183,7 @@ func TestChangedFilesAreUsedAndSessionsStay(t *testing.T) {
 }
 
 func TestOptionsComeFromMesosVariablesToo(t *testing.T) {
-	var o Options
+	o := Options{VerifyServerCert: true}
 	set := flags.New("MESOS_")
 	o.Flags(set)
 	if _, err := set.Parse([]string{"--ssl_cert_file=/c"}, []string{"LIBPROCESS_SSL_KEY_FILE=/k", "MESOS_SSL_CA_FILE=/r",

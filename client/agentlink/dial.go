@@ -3,6 +3,7 @@ package agentlink
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -34,11 +35,16 @@ func (e *RefusedError) Is(target error) bool {
 	return target == ErrNotLeader && (e.Leader != "" || e.Status == http.StatusServiceUnavailable)
 }
 
-// Dialer opens links. The zero value is good.
+// Dialer opens links. The zero value is good: plain text, without a credential.
 type Dialer struct {
 	// Local is the address to dial from; nil: the machine chooses. One address has room for
 	// some 28,000 connections to one master.
 	Local net.Addr
+	// TLS, unless nil, gives the configuration of one connection; all should share a session cache, so
+	// that agents which return do not each need a full handshake.
+	TLS func() *tls.Config
+	// Authorization is sent as the header of that name; empty sends none.
+	Authorization string
 }
 
 // Dial opens a link with a zero Dialer.
@@ -57,6 +63,15 @@ func (d Dialer) Dial(ctx context.Context, address string) (*Stream, error) {
 	return s, err
 }
 
+// connect dials, and shakes hands if that is wanted.
+func (d Dialer) connect(ctx context.Context, address string) (net.Conn, error) {
+	dialer := &net.Dialer{LocalAddr: d.Local}
+	if d.TLS == nil {
+		return dialer.DialContext(ctx, "tcp", address)
+	}
+	return (&tls.Dialer{NetDialer: dialer, Config: d.TLS()}).DialContext(ctx, "tcp", address)
+}
+
 func (d Dialer) dialOnce(ctx context.Context, address string) (*Stream, error) {
 	conn, in, err := d.open(ctx, address, Path, Protocol, "")
 	if err != nil {
@@ -67,7 +82,10 @@ func (d Dialer) dialOnce(ctx context.Context, address string) (*Stream, error) {
 
 // open connects to a master and changes to a protocol; header are more lines of the request.
 func (d Dialer) open(ctx context.Context, address, path, protocol, header string) (net.Conn, *bufio.Reader, error) {
-	conn, err := (&net.Dialer{LocalAddr: d.Local}).DialContext(ctx, "tcp", address)
+	if d.Authorization != "" {
+		header += "Authorization: " + d.Authorization + "\r\n"
+	}
+	conn, err := d.connect(ctx, address)
 	if err != nil {
 		return nil, nil, fmt.Errorf("link to master %s: %w", address, err)
 	}

@@ -8,6 +8,7 @@ package operator
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -48,17 +49,23 @@ func (e *StatusError) Error() string {
 // Client speaks to one master or agent. It is safe for concurrent use.
 type Client struct {
 	addr          string
+	scheme        string
 	authorization string
 	http          *http.Client
 }
 
-// shared keeps connections alive between clients of one process.
-var shared = &http.Client{
-	Transport: &http.Transport{
+func transport(config *tls.Config) *http.Transport {
+	return &http.Transport{
 		DialContext:         (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
 		MaxIdleConnsPerHost: 16,
 		IdleConnTimeout:     30 * time.Second,
-	},
+		TLSClientConfig:     config,
+	}
+}
+
+// shared keeps connections alive between clients of one process.
+var shared = &http.Client{
+	Transport:     transport(nil),
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
@@ -74,9 +81,20 @@ func WithAuthorization(value string) Option {
 	return func(client *Client) { client.authorization = value }
 }
 
+// WithTLS makes the client speak TLS, to addresses without a scheme as well. Nil changes nothing.
+func WithTLS(config *tls.Config) Option {
+	return func(client *Client) {
+		if config == nil {
+			return
+		}
+		client.scheme = "https://"
+		client.http = &http.Client{Transport: transport(config), CheckRedirect: shared.CheckRedirect}
+	}
+}
+
 // New makes a client of the master or agent at addr: HOST:PORT, or https://HOST:PORT.
 func New(addr string, options ...Option) *Client {
-	c := &Client{addr: addr, http: shared}
+	c := &Client{addr: addr, scheme: "http://", http: shared}
 	for _, option := range options {
 		option(c)
 	}
@@ -134,7 +152,7 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) ([]by
 func (c *Client) follow(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
 	target := c.addr
 	if !strings.Contains(target, "://") {
-		target = "http://" + target
+		target = c.scheme + target
 	}
 	target = strings.TrimSuffix(target, "/")
 	for range maxRequests {

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 
 	"agora.dev/agora/api/agora/link/v1"
+	"agora.dev/agora/auth/httpauth"
 	"agora.dev/agora/client/agentlink"
 	"agora.dev/agora/master/core"
 )
@@ -57,24 +58,24 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		conn.Close()
 		return
 	}
-	s.serve(agentlink.NewPeer(conn, buffered.Reader), conn.RemoteAddr())
+	s.serve(agentlink.NewPeer(conn, buffered.Reader), conn.RemoteAddr(), httpauth.PrincipalOf(r).Name())
 }
 
 // Pipe opens a link in memory, for agents in the master's own process. Its goroutine ends with the link.
 func (s *Server) Pipe() *agentlink.Stream {
 	here, there := net.Pipe()
-	go s.serve(agentlink.NewPeer(here, nil), &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	go s.serve(agentlink.NewPeer(here, nil), &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}, "")
 	return agentlink.NewStream(there)
 }
 
-func (s *Server) serve(peer *agentlink.Peer, remote net.Addr) {
+func (s *Server) serve(peer *agentlink.Peer, remote net.Addr, principal string) {
 	defer peer.Close()
 	id := core.LinkID(s.next.Add(1))
 	if !s.add(id, peer) {
 		return
 	}
 	defer s.wg.Done()
-	if s.post(s.ctx, core.AgentLinkOpened{Link: id, IP: addressOf(remote)}) != nil {
+	if s.post(s.ctx, core.AgentLinkOpened{Link: id, IP: addressOf(remote), Principal: principal}) != nil {
 		s.remove(id)
 		return
 	}

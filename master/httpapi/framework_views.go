@@ -8,7 +8,7 @@ import (
 )
 
 func (s *Server) frameworks(w http.ResponseWriter, r *http.Request) {
-	snapshot := s.cfg.Snapshot()
+	snapshot := s.visible(r)
 	only := r.URL.Query().Get("framework_id")
 	view(w, r, func(out *writer) {
 		out.element(func() {

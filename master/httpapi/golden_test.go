@@ -25,9 +25,15 @@ type edge struct {
 
 func newEdge(t *testing.T) *edge {
 	t.Helper()
+	return newEdgeWith(t, Access{})
+}
+
+// newEdgeWith is an edge that lets in whom access lets in.
+func newEdgeWith(t *testing.T, access Access) *edge {
+	t.Helper()
 	info := &mesos.MasterInfo{Id: ptr("m"), Ip: ptr(uint32(16777343)), Port: ptr(uint32(5050)), Pid: ptr("master@127.0.0.1:5050"), Hostname: ptr("localhost"),
 		Capabilities: []*mesos.MasterInfo_Capability{{Type: mesos.MasterInfo_Capability_AGENT_UPDATE.Enum()}}}
-	e := &edge{core: core.New(core.Config{Master: info})}
+	e := &edge{core: core.New(core.Config{Master: info, Authorizer: access.ACLs})}
 	e.Server = New(Config{
 		Post: func(_ context.Context, event core.Event) error {
 			e.step(event)
@@ -37,6 +43,7 @@ func newEdge(t *testing.T) *edge {
 		Leader:   func() Leader { return Leader{Known: true, Self: true, Address: "localhost:5050"} },
 		Flags:    map[string]string{"port": "5050"},
 		LogDir:   "/log",
+		Access:   access,
 		Version:  Version{Version: "1.12.0", GitSHA: "c1b42f79d157aa900be5cbb0c1023f1479962aa7", BuildDate: "2026-11-21", BuildUser: "root", BuildTime: 1},
 	})
 	e.core.Step(time.Now(), core.Elected{Contents: registry.NewContents()})

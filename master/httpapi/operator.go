@@ -30,15 +30,23 @@ func (s *Server) operator(w http.ResponseWriter, r *http.Request) {
 		text(w, http.StatusNotAcceptable, textAccept)
 		return
 	}
+	questions, declared := callQuestions(call)
+	if !declared {
+		s.forbid(w, r, call.GetType().String(), textUndeclared)
+		return
+	}
+	if !s.permit(w, r, call.GetType().String(), questions) {
+		return
+	}
 	if call.GetType() == master.Call_SUBSCRIBE {
 		s.watch(w, r, media)
 		return
 	}
 	if command := commandOf(call); command != nil {
-		s.ask(w, r, func(id core.RequestID) core.Event { return core.OperatorCall{Request: id, Call: command} })
+		s.askOperator(w, r, command)
 		return
 	}
-	response := s.query(call)
+	response := s.query(r, call)
 	switch {
 	case response != nil:
 		response.Type = master.Response_Type(master.Response_Type_value[call.GetType().String()]).Enum()
@@ -89,8 +97,8 @@ func commandOf(call *master.Call) core.OperatorCommand {
 }
 
 // query answers calls that only ask; nil when there is no such query.
-func (s *Server) query(call *master.Call) *master.Response {
-	snapshot := s.cfg.Snapshot()
+func (s *Server) query(r *http.Request, call *master.Call) *master.Response {
+	snapshot := s.visible(r)
 	switch call.GetType() {
 	case master.Call_GET_HEALTH:
 		return &master.Response{GetHealth: &master.Response_GetHealth{Healthy: ptr(true)}}
@@ -115,7 +123,7 @@ func (s *Server) query(call *master.Call) *master.Response {
 	case master.Call_GET_OPERATIONS:
 		return &master.Response{GetOperations: operationsProto(snapshot)}
 	case master.Call_GET_ROLES:
-		return &master.Response{GetRoles: s.rolesProto(snapshot)}
+		return &master.Response{GetRoles: s.rolesProto(r)}
 	case master.Call_GET_WEIGHTS:
 		return &master.Response{GetWeights: weightsProto(snapshot)}
 	case master.Call_GET_QUOTA:

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"agora.dev/agora/api/mesos/v1/scheduler"
+	"agora.dev/agora/auth"
+	"agora.dev/agora/auth/httpauth"
 	"agora.dev/agora/master/core"
 	"agora.dev/agora/master/validation"
 )
@@ -63,7 +65,7 @@ type pipeline struct {
 }
 
 // takeOver serves the connection from now on; the first call has been read already.
-func (s *Server) takeOver(w http.ResponseWriter, first *scheduler.Call, streamID string) bool {
+func (s *Server) takeOver(w http.ResponseWriter, first *scheduler.Call, streamID string, who *auth.Principal) bool {
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return false
@@ -83,7 +85,7 @@ func (s *Server) takeOver(w http.ResponseWriter, first *scheduler.Call, streamID
 		close(p.replies)
 		<-p.ended
 	}()
-	if p.post(first, streamID) {
+	if p.post(first, streamID, who) {
 		for p.next() {
 		}
 	}
@@ -107,29 +109,31 @@ func (p *pipeline) next() bool {
 	if r.Method != http.MethodPost || r.URL.Path != "/api/v1/scheduler" {
 		return p.other(w, r, p.s.ServeHTTP)
 	}
-	call := new(scheduler.Call)
-	if !p.s.leads() || !p.s.readCall(w, r, call) {
-		return p.other(w, r, func(http.ResponseWriter, *http.Request) {
-			if w.status == 0 {
-				p.s.ServeHTTP(w, r)
-			}
-		})
+	if !p.s.leads() {
+		return p.other(w, r, p.s.ServeHTTP)
 	}
-	if err := validation.Call(call, ""); err != nil {
+	r, admitted := p.s.admit(w, r, r.URL.Path, routeTable[r.URL.Path])
+	call := new(scheduler.Call)
+	if !admitted || !p.s.readCall(w, r, call) {
+		return p.finish(w, r)
+	}
+	who := httpauth.PrincipalOf(r)
+	if err := validation.Call(call, who.Name()); err != nil {
 		text(w, http.StatusBadRequest, validation.CallPrefix+err.Error())
 		return p.finish(w, r)
 	}
 	switch call.GetType() {
-	case scheduler.Call_SUBSCRIBE, scheduler.Call_UNKNOWN, scheduler.Call_RECONCILE_OPERATIONS:
+	case scheduler.Call_SUBSCRIBE, scheduler.Call_UNKNOWN, scheduler.Call_RECONCILE_OPERATIONS,
+		scheduler.Call_TEARDOWN, scheduler.Call_UPDATE_FRAMEWORK:
 		return p.other(w, r, func(w http.ResponseWriter, r *http.Request) { p.s.dispatch(w, r, call) })
 	}
-	return p.post(call, r.Header.Get(streamIDHeader)) && !r.Close
+	return p.post(call, r.Header.Get(streamIDHeader), who) && !r.Close
 }
 
 // post hands a call to the core and queues its answer.
-func (p *pipeline) post(call *scheduler.Call, streamID string) bool {
+func (p *pipeline) post(call *scheduler.Call, streamID string, who *auth.Principal) bool {
 	id, wait := p.s.requests.open()
-	event := core.SchedulerCall{Request: id, Conn: p.s.streams.byID(streamID), StreamID: streamID, Call: call}
+	event := core.SchedulerCall{Request: id, Conn: p.s.streams.byID(streamID), StreamID: streamID, Principal: who.Name(), Call: call}
 	if p.s.cfg.Post(p.s.ctx, event) != nil {
 		p.s.requests.forget(id)
 		return false

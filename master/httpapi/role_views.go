@@ -49,6 +49,12 @@ func (b roleBook) each(name string, do func(*role)) {
 	}
 }
 
+// visibleRoles lists the roles that the sender of r may see, with what may be seen of each.
+func (s *Server) visibleRoles(r *http.Request) []*role {
+	v := s.viewer(r)
+	return kept(s.rolesOf(v.snapshot(s.cfg.Snapshot())), func(one *role) bool { return v.all || v.role(one.name) })
+}
+
 // rolesOf lists every role that is on the whitelist or has a framework, a reservation, an allocation,
 // a weight or a quota, and those above such roles.
 func (s *Server) rolesOf(snapshot *core.Snapshot) []*role {
@@ -105,7 +111,7 @@ func (q quantities) count(r *mesos.Resource) {
 }
 
 func (s *Server) roles(w http.ResponseWriter, r *http.Request) {
-	roles := s.rolesOf(s.cfg.Snapshot())
+	roles := s.visibleRoles(r)
 	view(w, r, func(out *writer) {
 		out.element(func() {
 			out.array("roles", func() {
@@ -146,9 +152,9 @@ func (w *writer) amounts(name string, q quantities) {
 	})
 }
 
-func (s *Server) rolesProto(snapshot *core.Snapshot) *master.Response_GetRoles {
+func (s *Server) rolesProto(r *http.Request) *master.Response_GetRoles {
 	m := &master.Response_GetRoles{}
-	for _, role := range s.rolesOf(snapshot) {
+	for _, role := range s.visibleRoles(r) {
 		p := &mesos.Role{Name: ptr(role.name), Weight: ptr(role.weight)}
 		for _, id := range role.frameworks {
 			p.Frameworks = append(p.Frameworks, &mesos.FrameworkID{Value: ptr(string(id))})

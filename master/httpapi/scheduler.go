@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"agora.dev/agora/api/mesos/v1/scheduler"
+	"agora.dev/agora/auth/httpauth"
 	"agora.dev/agora/master/core"
 	"agora.dev/agora/master/validation"
 )
@@ -18,7 +19,7 @@ func (s *Server) scheduler(w http.ResponseWriter, r *http.Request) {
 	if !s.readCall(w, r, call) {
 		return
 	}
-	if err := validation.Call(call, ""); err != nil {
+	if err := validation.Call(call, httpauth.PrincipalOf(r).Name()); err != nil {
 		text(w, http.StatusBadRequest, validation.CallPrefix+err.Error())
 		return
 	}
@@ -45,12 +46,14 @@ func (s *Server) schedulerCall(w http.ResponseWriter, r *http.Request, call *sch
 		}
 	}
 	id := r.Header.Get(streamIDHeader)
-	if busy(r) && s.takeOver(w, call, id) {
+	p := httpauth.PrincipalOf(r)
+	if busy(r) && s.takeOver(w, call, id, p) {
 		return
 	}
-	s.ask(w, r, func(request core.RequestID) core.Event {
-		return core.SchedulerCall{Request: request, Conn: s.streams.byID(id), StreamID: id, Call: call}
+	status := s.ask(w, r, func(request core.RequestID) core.Event {
+		return core.SchedulerCall{Request: request, Conn: s.streams.byID(id), StreamID: id, Principal: p.Name(), Call: call}
 	})
+	s.auditCall(r, call, status)
 }
 
 func (s *Server) subscribe(w http.ResponseWriter, r *http.Request, call *scheduler.Call) {
@@ -68,7 +71,9 @@ func (s *Server) subscribe(w http.ResponseWriter, r *http.Request, call *schedul
 	if !ok {
 		return
 	}
+	p := httpauth.PrincipalOf(r)
 	stream := newSchedulerStream(conn, media, id, s.cfg.StreamBytes)
+	stream.principal = call.GetSubscribe().GetFrameworkInfo().GetPrincipal()
 	connID, ok := s.streams.add(stream)
 	if !ok {
 		stream.out.Cut()
@@ -76,7 +81,8 @@ func (s *Server) subscribe(w http.ResponseWriter, r *http.Request, call *schedul
 		return
 	}
 	defer s.streams.done()
-	if s.cfg.Post(s.ctx, core.FrameworkSubscribed{Conn: connID, Call: call.GetSubscribe()}) == nil {
+	if s.cfg.Post(s.ctx, core.FrameworkSubscribed{Conn: connID, Principal: p.Name(), Call: call.GetSubscribe()}) == nil {
+		s.auditCall(r, call, http.StatusOK)
 		conn.discard()
 	}
 	stream.out.Cut()
@@ -85,24 +91,40 @@ func (s *Server) subscribe(w http.ResponseWriter, r *http.Request, call *schedul
 	s.cfg.Post(s.ctx, core.ConnClosed{Conn: connID})
 }
 
-// ask posts an event and answers with what the core says.
-func (s *Server) ask(w http.ResponseWriter, r *http.Request, event func(core.RequestID) core.Event) {
+// auditCall says what a framework changed of itself; its launches are in its tasks.
+func (s *Server) auditCall(r *http.Request, call *scheduler.Call, status int) {
+	id := call.GetFrameworkId().GetValue()
+	switch {
+	case status == http.StatusForbidden:
+		s.cfg.Access.Audit.Refused(r, call.GetType().String(), status, "framework "+id)
+	case call.GetType() == scheduler.Call_SUBSCRIBE:
+		info := call.GetSubscribe().GetFrameworkInfo()
+		s.cfg.Access.Audit.Changed(r, call.GetType().String(), "framework "+id+" "+info.GetName()+" as "+info.GetPrincipal(), status)
+	case call.GetType() == scheduler.Call_TEARDOWN, call.GetType() == scheduler.Call_UPDATE_FRAMEWORK:
+		s.cfg.Access.Audit.Changed(r, call.GetType().String(), "framework "+id, status)
+	}
+}
+
+// ask posts an event, answers with what the core says, and gives the answer's status.
+func (s *Server) ask(w http.ResponseWriter, r *http.Request, event func(core.RequestID) core.Event) int {
 	id, wait := s.requests.open()
 	if err := s.cfg.Post(r.Context(), event(id)); err != nil {
 		s.requests.forget(id)
 		text(w, http.StatusServiceUnavailable, "Master is shutting down")
-		return
+		return http.StatusServiceUnavailable
 	}
 	select {
 	case answer := <-wait:
 		s.requests.recycle(wait)
 		text(w, answer.Status, answer.Text)
+		return answer.Status
 	case <-r.Context().Done():
 		s.requests.forget(id)
 	case <-s.ctx.Done():
 		s.requests.forget(id)
 		text(w, http.StatusServiceUnavailable, "Master is shutting down")
 	}
+	return http.StatusServiceUnavailable
 }
 
 // requests are the callers that wait for the core.

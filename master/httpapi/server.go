@@ -61,6 +61,8 @@ type Config struct {
 	Heartbeat time.Duration
 	// Link serves agents' connections.
 	Link http.Handler
+	// Access says who may do what.
+	Access Access
 }
 
 // Server is the edge. Make it with New.
@@ -76,6 +78,7 @@ type Server struct {
 	relays   relays
 	watchers watchers
 	conns    connections
+	foreign  *http.CrossOriginProtection
 	elected  atomic.Bool
 	// fragments are of the last body of /state.
 	fragments atomic.Pointer[fragments]
@@ -92,7 +95,12 @@ func New(cfg Config) *Server {
 	s.streams.init()
 	s.requests.init()
 	s.watchers.max = cfg.MaxSubscribers
-	s.router = newRouter(s.routes())
+	s.foreign = http.NewCrossOriginProtection()
+	routes := s.routes()
+	for path, handler := range routes {
+		routes[path] = s.guard(path, handler)
+	}
+	s.router = newRouter(routes)
 	s.wg.Add(1)
 	go s.heartbeats()
 	return s

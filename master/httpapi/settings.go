@@ -75,7 +75,7 @@ func (s *Server) weights(w http.ResponseWriter, r *http.Request) {
 	case http.MethodGet, http.MethodHead:
 		view(w, r, func(out *writer) {
 			out.open('[')
-			for _, info := range weightInfos(s.cfg.Snapshot()) {
+			for _, info := range weightInfos(s.visible(r)) {
 				out.element(func() {
 					out.text("role", info.GetRole())
 					out.float("weight", info.GetWeight())
@@ -112,7 +112,7 @@ func (s *Server) weights(w http.ResponseWriter, r *http.Request) {
 func (s *Server) quota(w http.ResponseWriter, r *http.Request) {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
-		view(w, r, func(out *writer) { out.raw(quotaProto(s.cfg.Snapshot())) })
+		view(w, r, func(out *writer) { out.raw(quotaProto(s.visible(r))) })
 	case http.MethodPost:
 		body, ok := s.body(w, r)
 		if !ok {
@@ -140,10 +140,6 @@ func (s *Server) quota(w http.ResponseWriter, r *http.Request) {
 	default:
 		methodNotAllowed(w, r, "GET", "POST", "DELETE")
 	}
-}
-
-func (s *Server) askOperator(w http.ResponseWriter, r *http.Request, command core.OperatorCommand) {
-	s.ask(w, r, func(id core.RequestID) core.Event { return core.OperatorCall{Request: id, Call: command} })
 }
 
 // body reads a bounded body, or answers and reports false.

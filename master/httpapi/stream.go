@@ -85,8 +85,10 @@ const maxMessages = 1 << 18
 
 // schedulerStream is a framework's subscription.
 type schedulerStream struct {
-	id  string
-	out *outbox.Outbox[*scheduler.Event]
+	id string
+	// principal is what the framework calls itself.
+	principal string
+	out       *outbox.Outbox[*scheduler.Event]
 }
 
 func newSchedulerStream(conn *streamConn, media codec.MediaType, id string, maxBytes int) *schedulerStream {
@@ -163,6 +165,14 @@ func (t *streams) byID(id string) core.ConnID {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	return t.ids[id]
+}
+
+// principal is what the framework of a stream calls itself.
+func (t *streams) principal(id string) string {
+	if stream := t.find(t.byID(id)); stream != nil {
+		return stream.principal
+	}
+	return ""
 }
 
 func (t *streams) find(id core.ConnID) *schedulerStream {

@@ -60,7 +60,7 @@ func summarize(snapshot *core.Snapshot) (agents, frameworks summaries) {
 }
 
 func (s *Server) stateSummary(w http.ResponseWriter, r *http.Request) {
-	snapshot := s.cfg.Snapshot()
+	snapshot := s.visible(r)
 	agents, frameworks := summarize(snapshot)
 	offered := map[string][]*mesos.Resource{}
 	for offer := range snapshot.Offers.All() {
@@ -102,7 +102,7 @@ func (s *Server) tasks(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	limit, offset := number(q, "limit", defaultTasks), number(q, "offset", 0)
 	var all []*core.Task
-	snapshot := s.cfg.Snapshot()
+	snapshot := s.visible(r)
 	for _, frameworks := range []core.View[core.Framework]{snapshot.Frameworks, snapshot.CompletedFrameworks} {
 		for f := range frameworks.All() {
 			if id := q.Get("framework_id"); id != "" && id != string(f.ID) {
@@ -163,7 +163,5 @@ func (s *Server) teardown(w http.ResponseWriter, r *http.Request) {
 		text(w, http.StatusBadRequest, "Missing 'frameworkId' query parameter in the request body")
 		return
 	}
-	s.ask(w, r, func(request core.RequestID) core.Event {
-		return core.OperatorCall{Request: request, Call: core.Teardown{Framework: core.FrameworkID(id)}}
-	})
+	s.askOperator(w, r, core.Teardown{Framework: core.FrameworkID(id)})
 }

@@ -51,7 +51,7 @@ func (s *Server) metricsSnapshot(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) state(w http.ResponseWriter, r *http.Request) {
-	snapshot := s.cfg.Snapshot()
+	snapshot := s.visible(r)
 	view(w, r, func(out *writer) {
 		s.fragments.Load().begin(out)
 		defer func() { s.fragments.Store(fragmentsOf(out)) }()
@@ -111,7 +111,7 @@ func (s *Server) stateHead(out *writer, snapshot *core.Snapshot) {
 }
 
 func (s *Server) slaves(w http.ResponseWriter, r *http.Request) {
-	snapshot := s.cfg.Snapshot()
+	snapshot := s.visible(r)
 	only := r.URL.Query().Get("slave_id")
 	view(w, r, func(out *writer) {
 		out.element(func() {

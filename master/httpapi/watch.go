@@ -34,7 +34,8 @@ const (
 )
 
 type watcher struct {
-	out *outbox.Outbox[*record]
+	out    *outbox.Outbox[*record]
+	viewer *viewer
 }
 
 // watchers are the subscribers of the operator API. One that has just come waits for the next
@@ -55,7 +56,7 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, media codec.Media
 	if !ok {
 		return
 	}
-	watcher := &watcher{out: outbox.New(conn, outbox.Config[*record]{
+	watcher := &watcher{viewer: s.viewer(r), out: outbox.New(conn, outbox.Config[*record]{
 		Encode: func(dst []byte, e *record) ([]byte, error) {
 			bytes, err := e.encode(media)
 			if err != nil {
@@ -122,22 +123,26 @@ func (t *watchers) count() int {
 func (t *watchers) event(e core.OperatorEvent) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.toActive(func() *record { return &record{make: e.Proto} })
+	if len(t.active) == 0 {
+		return
+	}
+	shared := &record{make: e.Proto}
+	for _, w := range t.active {
+		switch seen, any := w.viewer.event(e); {
+		case !any:
+		case seen == e:
+			w.out.Put(shared)
+		default:
+			w.out.Put(&record{make: seen.Proto})
+		}
+	}
 }
 
 func (t *watchers) heartbeat() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.toActive(func() *record { return heartbeatRecord })
-}
-
-func (t *watchers) toActive(e func() *record) {
-	if len(t.active) == 0 {
-		return
-	}
-	shared := e()
 	for _, w := range t.active {
-		w.out.Put(shared)
+		w.out.Put(heartbeatRecord)
 	}
 }
 
@@ -150,12 +155,20 @@ func (t *watchers) published(snapshot *core.Snapshot) {
 		return
 	}
 	interval := t.interval
-	first := &record{make: func() *master.Event {
-		return &master.Event{Type: master.Event_SUBSCRIBED.Enum(), Subscribed: &master.Event_Subscribed{
-			GetState: stateProto(snapshot), HeartbeatIntervalSeconds: &interval}}
-	}}
+	// The stream's goroutine filters and encodes: this one is the core's.
+	first := func(v *viewer) *record {
+		return &record{make: func() *master.Event {
+			return &master.Event{Type: master.Event_SUBSCRIBED.Enum(), Subscribed: &master.Event_Subscribed{
+				GetState: stateProto(v.snapshot(snapshot)), HeartbeatIntervalSeconds: &interval}}
+		}}
+	}
+	shared := first(&viewer{all: true})
 	for _, w := range t.waiting {
-		w.out.Put(first)
+		if w.viewer.all {
+			w.out.Put(shared)
+		} else {
+			w.out.Put(first(w.viewer))
+		}
 		w.out.Put(heartbeatRecord)
 		t.active = append(t.active, w)
 	}

@@ -1,0 +1,97 @@
+package master
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"agora.dev/agora/auth/access"
+	"agora.dev/agora/auth/httpauth"
+	"agora.dev/agora/internal/flags"
+	"agora.dev/agora/master/httpapi"
+)
+
+// AccessConfig says who is let in, and to what.
+type AccessConfig struct {
+	access.Options
+	// Frameworks and Agents have to prove who they are.
+	Frameworks, Agents bool
+	// v0Frameworks is Mesos's option for frameworks of the older API, which we have none of.
+	v0Frameworks bool
+}
+
+func (c *AccessConfig) flags(s *flags.Set) {
+	c.Options.Flags(s)
+	s.Path(&c.Credentials, "credentials", "File with principals and secrets: JSON, or a line \"principal secret\" each.")
+	s.Alias("http_credentials", "credentials")
+	s.Bool(&c.Frameworks, "authenticate_http_frameworks", "Ask frameworks for credentials.")
+	s.Bool(&c.v0Frameworks, "authenticate_frameworks", "As --authenticate_http_frameworks: there is no other API for frameworks.")
+	s.Alias("authenticate", "authenticate_frameworks")
+	s.Bool(&c.Agents, "authenticate_agents", "Ask agents for credentials.")
+	s.Alias("authenticate_slaves", "authenticate_agents")
+	s.Alias("http_framework_authenticators", "http_authenticators")
+	s.String(&c.RateLimits, "rate_limits", "Rates of principals: a JSON document, or the file that holds it.")
+}
+
+func (c *AccessConfig) frameworks() bool { return c.Frameworks || c.v0Frameworks }
+
+// missing lists the options without which not everybody is asked who they are.
+func (c *AccessConfig) missing() []string {
+	var out []string
+	for _, o := range []struct {
+		name  string
+		given bool
+	}{
+		{"--authenticate_http_readonly", c.Readonly}, {"--authenticate_http_readwrite", c.Readwrite},
+		{"--authenticate_http_frameworks", c.frameworks()}, {"--authenticate_agents", c.Agents},
+	} {
+		if !o.given {
+			out = append(out, o.name)
+		}
+	}
+	return out
+}
+
+// checkListen refuses an address that strangers reach while they are not asked who they are.
+func (c *Config) checkListen(ip net.IP) error {
+	missing := c.Access.missing()
+	if ip.IsLoopback() || c.Insecure || len(missing) == 0 {
+		return nil
+	}
+	return fmt.Errorf("refusing to listen on %s without authentication: give %s with --credentials, --jwt_secret_key or certificates; or --ip=127.0.0.1; or --insecure to accept the risk",
+		c.IP, strings.Join(missing, ", "))
+}
+
+// open makes of the options what the edge asks.
+func (m *Master) openAccess() error {
+	opened, err := m.cfg.Access.Open(access.Realms{Readonly: httpauth.MasterReadonly, Readwrite: httpauth.MasterReadwrite}, m.log)
+	if err != nil {
+		return err
+	}
+	m.access = httpapi.Access{Readonly: opened.Readonly, Readwrite: opened.Readwrite, ACLs: opened.ACLs, Limits: opened.Limits, Audit: opened.Audit}
+	m.closeAccess = opened.Close
+	if m.access.Scheduler, err = opened.Realm(httpauth.MasterScheduler, m.cfg.Access.frameworks()); err != nil {
+		return err
+	}
+	if m.access.Agent, err = opened.Realm(httpauth.MasterAgent, m.cfg.Access.Agents); err != nil {
+		return err
+	}
+	if !m.cfg.Access.TLS.On() {
+		return nil
+	}
+	config := opened.TLS.Server()
+	if config == nil {
+		return errors.New("--ssl_enabled needs --ssl_cert_file and --ssl_key_file")
+	}
+	m.listener = tls.NewListener(m.listener, config)
+	return nil
+}
+
+// warnClear says when secrets would travel in clear text beyond this machine.
+func (m *Master) warnClear() {
+	if ip := net.ParseIP(m.cfg.IP); !ip.IsLoopback() && !m.cfg.Access.TLS.On() && len(m.cfg.Access.missing()) < 4 {
+		m.log.Warn("credentials travel in clear text; use --ssl_cert_file and --ssl_key_file", "address", m.Addr())
+	}
+}
