@@ -22,6 +22,8 @@ func commandQuestions(command core.OperatorCommand, snapshot func() *core.Snapsh
 		return []auth.Question{{Action: auth.TeardownFramework, Object: auth.Of(f.Info.GetPrincipal())}}, true
 	case core.MarkGone:
 		return any(auth.MarkAgentGone), true
+	case core.DrainAgent:
+		return any(auth.DrainAgent), true
 	case core.DeactivateAgent:
 		return any(auth.DeactivateAgent), true
 	case core.ReactivateAgent:

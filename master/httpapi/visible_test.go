@@ -58,10 +58,8 @@ func populated(t *testing.T, e *edge) *edge {
 
 // get reads a path, or sends a call of that type, as c.
 func (e *edge) get(c *caller, what string) (int, string) {
-	r := httptest.NewRequest("GET", "/", nil)
-	if strings.HasPrefix(what, "/") {
-		r = httptest.NewRequest("GET", what, nil)
-	} else {
+	r := httptest.NewRequest("GET", "/"+strings.TrimPrefix(what, "/"), nil)
+	if !strings.HasPrefix(what, "/") {
 		r = httptest.NewRequest("POST", "/api/v1", strings.NewReader(`{"type":"`+what+`"}`))
 		r.Header.Set("Content-Type", "application/json")
 	}
