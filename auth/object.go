@@ -106,7 +106,7 @@ func Resizing(volume *mesos.Resource) []Question {
 func Operation(op *mesos.Offer_Operation) []Question {
 	switch op.GetType() {
 	case mesos.Offer_Operation_RESERVE:
-		return Reserving(op.GetReserve().GetResources())
+		return append(releasing(op.GetReserve()), Reserving(op.GetReserve().GetResources())...)
 	case mesos.Offer_Operation_UNRESERVE:
 		return Unreserving(op.GetUnreserve().GetResources())
 	case mesos.Offer_Operation_CREATE:
@@ -128,6 +128,24 @@ func Operation(op *mesos.Offer_Operation) []Question {
 		return each(destroyDisk(source), []*mesos.Resource{source}, ReservationRole)
 	}
 	return nil
+}
+
+// releasing asks about the reservations that a RESERVE with a source takes away: those that do not
+// stay below the new ones.
+func releasing(r *mesos.Offer_Operation_Reserve) []Question {
+	if len(r.GetSource()) == 0 || len(r.GetResources()) == 0 {
+		return nil
+	}
+	var gone []*mesos.Resource
+	for _, source := range r.GetSource() {
+		if n := len(source.GetReservations()); n > 0 && n >= len(r.GetResources()[0].GetReservations()) {
+			gone = append(gone, source)
+		}
+	}
+	if gone == nil {
+		return nil
+	}
+	return Unreserving(gone)
 }
 
 func destroyDisk(source *mesos.Resource) Action {

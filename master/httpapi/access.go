@@ -55,10 +55,12 @@ type routeAccess struct {
 	realm  realm
 	action auth.Action
 	object auth.Object
+	// reads is asked instead when the method is GET or HEAD, unless None.
+	reads auth.Action
 }
 
 func endpoint(r realm, path string) routeAccess {
-	return routeAccess{r, auth.GetEndpoint, auth.Of(path)}
+	return routeAccess{realm: r, action: auth.GetEndpoint, object: auth.Of(path)}
 }
 
 // routeTable declares every route, those that are not built as well. What a route shows or changes is
@@ -78,14 +80,14 @@ var routeTable = map[string]routeAccess{
 	"/frameworks":           {realm: readonly},
 	"/tasks":                {realm: readonly},
 	"/roles":                {realm: readonly},
-	"/maintenance/status":   {readonly, auth.GetMaintenanceStatus, auth.Any},
-	"/flags":                {readonly, auth.ViewFlags, auth.Any},
+	"/maintenance/status":   {realm: readonly, action: auth.GetMaintenanceStatus},
+	"/flags":                {realm: readonly, action: auth.ViewFlags},
 	"/system/stats.json":    {realm: readonly},
 	"/metrics/snapshot":     endpoint(readonly, "/metrics/snapshot"),
 	"/metrics/prometheus":   endpoint(readonly, "/metrics/snapshot"),
-	"/files/browse":         {readonly, auth.AccessMesosLog, auth.Any},
-	"/files/read":           {readonly, auth.AccessMesosLog, auth.Any},
-	"/files/download":       {readonly, auth.AccessMesosLog, auth.Any},
+	"/files/browse":         {realm: readonly, action: auth.AccessMesosLog},
+	"/files/read":           {realm: readonly, action: auth.AccessMesosLog},
+	"/files/download":       {realm: readonly, action: auth.AccessMesosLog},
 	"/files/debug":          endpoint(readonly, "/files/debug"),
 	"/logging/toggle":       endpoint(readwrite, "/logging/toggle"),
 	"/teardown":             {realm: readwrite},
@@ -97,7 +99,7 @@ var routeTable = map[string]routeAccess{
 	"/destroy-volumes":      {realm: readwrite},
 	"/machine/down":         {realm: readwrite},
 	"/machine/up":           {realm: readwrite},
-	"/maintenance/schedule": {realm: readwrite},
+	"/maintenance/schedule": {realm: readwrite, reads: auth.GetMaintenanceSchedule},
 }
 
 // Texts of refusals.
@@ -142,8 +144,12 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, path string, acce
 	if access.realm != open && !s.wait(w, r, path) {
 		return r, false
 	}
-	if !s.cfg.Access.ACLs.Allows(p, access.action, access.object) {
-		s.forbid(w, r, path, notAllowed(access.action))
+	action := access.action
+	if access.reads != auth.None && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+		action = access.reads
+	}
+	if !s.cfg.Access.ACLs.Allows(p, action, access.object) {
+		s.forbid(w, r, path, notAllowed(action))
 		return r, false
 	}
 	return r, true

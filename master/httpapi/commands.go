@@ -22,6 +22,14 @@ func commandQuestions(command core.OperatorCommand, snapshot func() *core.Snapsh
 		return []auth.Question{{Action: auth.TeardownFramework, Object: auth.Of(f.Info.GetPrincipal())}}, true
 	case core.MarkGone:
 		return any(auth.MarkAgentGone), true
+	case core.OperateAgent:
+		return auth.Operation(c.Operation), true
+	case core.UpdateSchedule:
+		return any(auth.UpdateMaintenanceSchedule), true
+	case core.StartMaintenance:
+		return any(auth.StartMaintenance), true
+	case core.StopMaintenance:
+		return any(auth.StopMaintenance), true
 	case core.DrainAgent:
 		return any(auth.DrainAgent), true
 	case core.DeactivateAgent:

@@ -71,7 +71,7 @@ func clusterStatus(snapshot *core.Snapshot) *maintenance.ClusterStatus {
 func (s *Server) maintenanceSchedule(w http.ResponseWriter, r *http.Request) {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
-		view(w, r, func(out *writer) { out.raw(scheduleProto(s.cfg.Snapshot())) })
+		view(w, r, func(out *writer) { out.raw(scheduleProto(s.visible(r))) })
 	case http.MethodPost:
 		body, ok := s.body(w, r)
 		if !ok {
@@ -95,7 +95,7 @@ func (s *Server) maintenanceSchedule(w http.ResponseWriter, r *http.Request) {
 
 // maintenanceStatus is GET /maintenance/status.
 func (s *Server) maintenanceStatus(w http.ResponseWriter, r *http.Request) {
-	view(w, r, func(out *writer) { out.raw(clusterStatus(s.cfg.Snapshot())) })
+	view(w, r, func(out *writer) { out.raw(clusterStatus(s.visible(r))) })
 }
 
 // machinesDown and machinesUp are POST /machine/down and /machine/up.
