@@ -68,6 +68,8 @@ func endpoint(r realm, path string) routeAccess {
 var routeTable = map[string]routeAccess{
 	"/api/v1":               {realm: readwrite},
 	"/api/v1/scheduler":     {realm: schedulers},
+	"/agent":                {realm: readwrite}, // the agent asks again
+	"/api/agora/relay":      {realm: agents},
 	"/api/agora/link":       {realm: agents},
 	"/health":               {realm: open},
 	"/version":              {realm: open},

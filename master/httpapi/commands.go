@@ -22,6 +22,8 @@ func commandQuestions(command core.OperatorCommand, snapshot func() *core.Snapsh
 		return []auth.Question{{Action: auth.TeardownFramework, Object: auth.Of(f.Info.GetPrincipal())}}, true
 	case core.MarkGone:
 		return any(auth.MarkAgentGone), true
+	case core.OpenRelay:
+		return nil, true // the agent asks
 	case core.OperateAgent:
 		return auth.Operation(c.Operation), true
 	case core.UpdateSchedule:

@@ -100,7 +100,7 @@ func TestOneWayInAndOneWayOut(t *testing.T) {
 			of, ok := s.X.(*ast.SelectorExpr)
 			return ok && of.Sel.Name == "cfg"
 		}},
-		{"makes a core.OperatorCall: use s.askOperator", []string{"access.go"}, func(n ast.Node) bool {
+		{"makes a core.OperatorCall: use s.askOperator", []string{"access.go", "relay.go"}, func(n ast.Node) bool {
 			c, ok := n.(*ast.CompositeLit)
 			if !ok {
 				return false
