@@ -96,7 +96,7 @@ func (Terminated) input()   {}
 func (Probed) input()       {}
 
 func (TerminateFailed) input() {}
-func (Tick) input()         {}
+func (Tick) input()            {}
 
 // Termination is how a container ended; see containerizer.Termination, whose fields
 // it has.
