@@ -41,6 +41,7 @@ func TestStandaloneContainerOutlivesTheAgent(t *testing.T) {
 		{launch, "200 "}, {launch, "202 "},
 		{`{"type":"GET_CONTAINERS","get_containers":{"show_standalone":true}}`, `200 "value":"standalone-1"`},
 		{`{"type":"GET_CONTAINERS","get_containers":{}}`, `200 "get_containers":{}`},
+		{`{"type":"LIST_FILES","list_files":{"path":"` + filepath.Join(work, "containers", "standalone-1") + `"}}`, `200 "list_files"`},
 		{`{"type":"REMOVE_CONTAINER","remove_container":` + id + `}`, "500 Nested container has not terminated yet"},
 		{`{"type":"LAUNCH_CONTAINER","launch_container":{"container_id":{"value":"child","parent":{"value":"standalone-1"}},"command":{"value":"y"}}}`, "200 "},
 		{`{"type":"GET_CONTAINERS","get_containers":{"show_nested":true}}`, `200 "value":"child"`},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
@@ -163,9 +164,19 @@ func (s *Server) attached() map[string]string {
 			for _, e := range append(append([]core.ExecutorView(nil), f.Completed...), f.Executors...) {
 				out[e.Sandbox] = e.Sandbox
 				out["/frameworks/"+string(e.Run.Key.Framework)+"/executors/"+string(e.Run.Key.Executor)+"/runs/latest"] = e.Sandbox
-				out["/frameworks/"+string(e.Run.Key.Framework)+"/executors/"+string(e.Run.Key.Executor)+"/runs/"+string(e.Run.Container)] = e.Sandbox
+				out[filepath.Join(filepath.Dir(e.Sandbox), "latest")] = e.Sandbox
 			}
 		}
+	}
+	s.nested.mu.Lock()
+	defer s.nested.mu.Unlock()
+	for id, sandbox := range s.nested.made {
+		if _, nested := id.Parent(); !nested {
+			out[sandbox] = sandbox
+		}
+	}
+	if s.LogFile != "" {
+		out["/slave/log"] = s.LogFile
 	}
 	return out
 }
