@@ -14,6 +14,7 @@ import (
 	"agora.dev/agora/agent/core"
 	"agora.dev/agora/api/codec"
 	mesos "agora.dev/agora/api/mesos/v1"
+	"agora.dev/agora/resources"
 )
 
 // number is a double as Mesos prints it: 15 is 15.0.
@@ -76,8 +77,8 @@ func (s *Server) legacyState(w http.ResponseWriter, r *http.Request) {
 		"capabilities": []string{"MULTI_ROLE", "HIERARCHICAL_ROLE", "RESERVATION_REFINEMENT", "RESOURCE_PROVIDER",
 			"RESIZE_VOLUME", "AGENT_OPERATION_FEEDBACK", "AGENT_DRAINING", "TASK_RESOURCE_LIMITS"},
 		"resources": quantities(info.GetResources()), "attributes": attributes(info),
-		"reserved_resources": byRole(info.GetResources()), "unreserved_resources": quantities(unreserved(info.GetResources())),
-		"reserved_resources_full": map[string]any{}, "unreserved_resources_full": full(unreserved(info.GetResources())),
+		"reserved_resources": byRole(snapshot.Total), "unreserved_resources": quantities(unreserved(snapshot.Total)),
+		"reserved_resources_full": fullByRole(snapshot.Total), "unreserved_resources_full": full(unreserved(snapshot.Total)),
 		"reserved_resources_allocated": byRole(allocated), "unreserved_resources_allocated": quantities(unreserved(allocated)),
 		"resource_providers": []any{}, "frameworks": legacyFrameworks(snapshot.Frameworks),
 		"completed_frameworks": legacyFrameworks(snapshot.Completed),
@@ -291,6 +292,26 @@ func unreserved(list []*mesos.Resource) []*mesos.Resource {
 }
 
 func byRole(list []*mesos.Resource) map[string]any {
+	out := map[string]any{}
+	for role, list := range reservedTo(list) {
+		out[role] = quantities(list)
+	}
+	return out
+}
+
+// fullByRole lists what each role has reserved, in both formats of a reservation, as Mesos does.
+func fullByRole(list []*mesos.Resource) map[string]any {
+	out := map[string]any{}
+	for role, list := range reservedTo(list) {
+		if read, err := resources.FromProto(list); err == nil {
+			list = read.EndpointProto()
+		}
+		out[role] = full(list)
+	}
+	return out
+}
+
+func reservedTo(list []*mesos.Resource) map[string][]*mesos.Resource {
 	roles := map[string][]*mesos.Resource{}
 	for _, r := range list {
 		if n := len(r.GetReservations()); n > 0 {
@@ -298,11 +319,7 @@ func byRole(list []*mesos.Resource) map[string]any {
 			roles[role] = append(roles[role], r)
 		}
 	}
-	out := map[string]any{}
-	for role, list := range roles {
-		out[role] = quantities(list)
-	}
-	return out
+	return roles
 }
 
 // quantities sums resources as /state shows them.

@@ -223,7 +223,7 @@ func (s *Server) show(ctx context.Context, snapshot *core.Snapshot, call *agenta
 		return out, nil
 	case agentapi.Call_GET_OPERATIONS:
 		out := response(agentapi.Response_GET_OPERATIONS)
-		out.GetOperations = &agentapi.Response_GetOperations{}
+		out.GetOperations = &agentapi.Response_GetOperations{Operations: snapshot.Operations}
 		return out, nil
 	case agentapi.Call_GET_RESOURCE_PROVIDERS:
 		out := response(agentapi.Response_GET_RESOURCE_PROVIDERS)

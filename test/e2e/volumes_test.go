@@ -216,6 +216,10 @@ func TestPersistentVolumeSurvivesTheAgentAndTheMaster(t *testing.T) {
 	}
 	c.agent.stop(syscall.SIGKILL)
 	c.startAgent()
+	state, err := get(fmt.Sprintf("http://127.0.0.1:%d/state", c.agentPort))
+	if err != nil || !strings.Contains(state, `"reserved_resources":{"data":{`) || !strings.Contains(state, `"persistence":{"id":"v"}`) {
+		t.Errorf("the agent shows no reservation: %s, %v", state, err)
+	}
 	o.run("read", "grep -q kept data/file && echo more >> data/file")
 	c.master.stop(syscall.SIGKILL)
 	c.startMaster()
