@@ -147,44 +147,51 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) ([]by
 	return data, nil
 }
 
-// follow sends a request, again to the leader when the answer says where it is, and returns an
-// answer of 2xx.
+// follow sends a request in protobuf and returns an answer of 2xx.
 func (c *Client) follow(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
+	response, err := c.toLeader(ctx, method, path, codec.Protobuf, body)
+	if err != nil || response.StatusCode < 300 {
+		return response, err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(response.Body, maxText))
+	if err != nil {
+		return nil, fmt.Errorf("answer of %s: %w", c.addr, err)
+	}
+	return nil, &StatusError{Code: response.StatusCode, Text: strings.TrimSpace(string(text))}
+}
+
+// toLeader sends a request, again to the leader when the answer says where it is, and returns
+// any other answer.
+func (c *Client) toLeader(ctx context.Context, method, path string, media codec.MediaType, body []byte) (*http.Response, error) {
 	target := c.addr
 	if !strings.Contains(target, "://") {
 		target = c.scheme + target
 	}
 	target = strings.TrimSuffix(target, "/")
 	for range maxRequests {
-		response, err := c.send(ctx, method, target+path, body)
+		response, err := c.send(ctx, method, target+path, media, body)
 		if err != nil {
 			return nil, err
 		}
-		if response.StatusCode < 300 {
+		leader := leaderOf(response)
+		if leader == nil {
 			return response, nil
 		}
-		text, err := io.ReadAll(io.LimitReader(response.Body, maxText))
 		response.Body.Close()
-		if leader := leaderOf(response); leader != nil {
-			target = leader.Scheme + "://" + leader.Host
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("answer of %s: %w", c.addr, err)
-		}
-		return nil, &StatusError{Code: response.StatusCode, Text: strings.TrimSpace(string(text))}
+		target = leader.Scheme + "://" + leader.Host
 	}
 	return nil, fmt.Errorf("%s: redirected more than %d times", c.addr, maxRequests-1)
 }
 
-func (c *Client) send(ctx context.Context, method, url string, body []byte) (*http.Response, error) {
+func (c *Client) send(ctx context.Context, method, url string, media codec.MediaType, body []byte) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
 	if body != nil {
-		request.Header.Set("Content-Type", string(codec.Protobuf))
-		request.Header.Set("Accept", string(codec.Protobuf))
+		request.Header.Set("Content-Type", string(media))
+		request.Header.Set("Accept", string(media))
 	}
 	if c.authorization != "" {
 		request.Header.Set("Authorization", c.authorization)
