@@ -135,7 +135,9 @@ func counterFigures(c *core.Counters, emit func(string, float64)) {
 	}
 	for name, value := range map[string]uint64{
 		"slave_registrations": c.AgentRegistrations, "slave_reregistrations": c.AgentReregistrations,
-		"slave_removals": c.AgentRemovals, "slave_unreachable_completed": c.AgentsUnreachable,
+		"slave_removals/reason_registered": c.AgentsReplaced, "slave_removals/reason_unregistered": c.AgentsUnregistered,
+		"slave_removals/reason_unhealthy": c.UnreachableScheduled - c.RecoveryRemovals,
+		"slave_removals":                  c.AgentRemovals, "slave_unreachable_completed": c.AgentsUnreachable,
 		"slave_unreachable_scheduled": c.UnreachableScheduled, "slave_unreachable_canceled": c.UnreachableCanceled, "recovery_slave_removals": c.RecoveryRemovals,
 		"valid_status_updates": c.ValidStatusUpdates, "invalid_status_updates": c.InvalidStatusUpdates,
 		"messages_status_update":                 c.ValidStatusUpdates + c.InvalidStatusUpdates,

@@ -238,3 +238,41 @@ func TestStateTellsOfChangesBetweenTwoReads(t *testing.T) {
 		return nil
 	})
 }
+
+func TestSimulatedAgentIsDrainedAndReactivated(t *testing.T) {
+	m := startMaster(t, master.Deps{})
+	fleet, err := simagents.Join(t.Context(), simagents.Config{Dial: over["memory"](m), Agents: 1, Frameworks: []*mesos.FrameworkInfo{owner("owner-0")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fleet.Close()
+	var id *mesos.AgentID
+	eventually(t, "the agent is listed", func() error {
+		agents, _ := state(t, m.Addr())
+		if len(agents) != 1 {
+			return fmt.Errorf("%d agents", len(agents))
+		}
+		id = agents[0].GetAgentInfo().GetId()
+		return nil
+	})
+	call := func(call *masterpb.Call) {
+		t.Helper()
+		if _, err := operator.New(m.Addr()).Master(t.Context(), call); err != nil {
+			t.Fatal(err)
+		}
+	}
+	call(&masterpb.Call{Type: masterpb.Call_DRAIN_AGENT.Enum(), DrainAgent: &masterpb.Call_DrainAgent{AgentId: id}})
+	reaches := func(want string) {
+		t.Helper()
+		eventually(t, want, func() error {
+			agents, _ := state(t, m.Addr())
+			if got := agents[0].GetDrainInfo().GetState().String(); got != want {
+				return fmt.Errorf("drain is %s", got)
+			}
+			return nil
+		})
+	}
+	reaches("DRAINED")
+	call(&masterpb.Call{Type: masterpb.Call_REACTIVATE_AGENT.Enum(), ReactivateAgent: &masterpb.Call_ReactivateAgent{AgentId: id}})
+	reaches("UNKNOWN")
+}

@@ -23,6 +23,7 @@ type agent struct {
 	mu       sync.Mutex
 	stream   *agentlink.Stream // nil while the link is down
 	draining bool
+	drained  bool // and the master knows that nothing is left
 	closed   bool
 	tasks    map[taskKey]*task
 	// ended are the tasks that it came with and that it has no more.
@@ -76,6 +77,10 @@ func (a *agent) register(ctx context.Context) (*agentlink.Stream, error) {
 		switch m := message.Message.(type) {
 		case *link.FromMaster_Reregistered:
 			a.online(stream, m.Reregistered.GetReconcile())
+			a.mu.Lock()
+			a.follow(m.Reregistered.DrainConfig)
+			a.tellDrained()
+			a.mu.Unlock()
 			return stream, nil
 		case *link.FromMaster_ShutdownAgent:
 			stream.Close()
@@ -185,6 +190,7 @@ func (a *agent) serve(stream *agentlink.Stream) {
 		}
 		a.mu.Lock()
 		a.handle(message)
+		a.tellDrained()
 		a.mu.Unlock()
 	}
 }
@@ -210,7 +216,7 @@ func (a *agent) handle(message *link.FromMaster) {
 	case *link.FromMaster_ShutdownFramework:
 		a.forget(m.ShutdownFramework.GetFrameworkId().GetValue())
 	case *link.FromMaster_DrainAgent:
-		a.drain()
+		a.follow(m.DrainAgent.Config)
 	case *link.FromMaster_ShutdownAgent:
 		a.closed = true
 		a.stream.End()

@@ -263,6 +263,25 @@ func (a *agent) forget(framework string) {
 	}
 }
 
+// follow drains, or stops to, as the master says.
+func (a *agent) follow(config *mesos.DrainConfig) {
+	a.drained = false
+	if config == nil {
+		a.draining = false
+		return
+	}
+	a.drain()
+}
+
+// tellDrained reports the end of a drain; what it came with is among its tasks since the drain began.
+func (a *agent) tellDrained() {
+	if !a.draining || a.drained || len(a.tasks) > 0 {
+		return
+	}
+	a.drained = true
+	a.send(&link.FromAgent{Message: &link.FromAgent_Drained{Drained: &link.Drained{AgentId: a.info.Id}}})
+}
+
 // drain kills everything and launches nothing more.
 func (a *agent) drain() {
 	a.draining = true

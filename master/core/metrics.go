@@ -25,6 +25,8 @@ type Counters struct {
 	AgentRegistrations   uint64
 	AgentReregistrations uint64
 	AgentRemovals        uint64
+	AgentsReplaced       uint64 // removals, for an agent came anew from the same address
+	AgentsUnregistered   uint64 // removals, for the agent said goodbye
 	// UnreachableScheduled counts agents that were marked unreachable, AgentsUnreachable those of which
 	// every framework was told, UnreachableCanceled those that came back before.
 	UnreachableScheduled uint64

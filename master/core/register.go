@@ -87,6 +87,7 @@ func (c *Core) replaceSameHost(l *agentLink, info *mesos.AgentInfo) {
 	c.persist(registry.Remove{ID: string(old.id)}, func() {
 		delete(c.moving, old.id)
 		delete(c.leaving, old.id)
+		c.pub.counters.AgentsReplaced++
 		c.removeAgent(old, "Agent "+old.rec.Info.GetHostname()+" replaced by a new one at the same address")
 	})
 }

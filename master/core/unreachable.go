@@ -148,6 +148,7 @@ func (c *Core) unregister(a *agent) {
 	c.persist(registry.Remove{ID: string(a.id)}, func() {
 		delete(c.moving, a.id)
 		delete(c.leaving, a.id)
+		c.pub.counters.AgentsUnregistered++
 		c.removeAgent(a, "Agent "+a.rec.Info.GetHostname()+" unregistered")
 	})
 }
