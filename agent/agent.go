@@ -107,7 +107,11 @@ func (a *Agent) prepare() (err error) {
 		return errors.New("agent: no containerizer")
 	}
 	if a.deps.Dialer == nil {
-		if a.deps.Dialer, err = DialMasters(a.config.Master); err != nil {
+		dialer, err := a.config.dialer()
+		if err != nil {
+			return err
+		}
+		if a.deps.Dialer, err = dialMasters(a.config.Master, dialer); err != nil {
 			return err
 		}
 	}

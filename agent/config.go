@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"agora.dev/agora/auth/tlsconfig"
 	"agora.dev/agora/internal/flags"
 )
 
@@ -50,13 +51,17 @@ type Config struct {
 	ExecutorEnvironmentVariables string
 	AuthenticateHTTPExecutors    bool
 	HTTPCredentials              string
-	SwitchUser                   bool
-	SandboxDirectory             string
-	MaxCompletedExecutors        int
-	DefaultRole                  string
-	LogFile                      string
-	Insecure                     bool
-	Version                      string
+	// Credential is the file of the name and secret that the agent shows the master; TLS is how it
+	// reaches the master.
+	Credential            string
+	TLS                   tlsconfig.Options
+	SwitchUser            bool
+	SandboxDirectory      string
+	MaxCompletedExecutors int
+	DefaultRole           string
+	LogFile               string
+	Insecure              bool
+	Version               string
 	// Shown are the options as /flags lists them.
 	Shown map[string]string
 
@@ -72,6 +77,7 @@ func Default() Config {
 		RegistrationBackoffFactor: time.Second, GCDelay: 7 * 24 * time.Hour, HTTPHeartbeatInterval: 30 * time.Second,
 		AuthenticateHTTPExecutors: true, SwitchUser: os.Geteuid() == 0, SandboxDirectory: "/mnt/mesos/sandbox",
 		NetworkOptions: defaultNetworks(), MaxCompletedExecutors: 150, DefaultRole: "*", Version: "1.11.0",
+		TLS: tlsconfig.Options{VerifyServerCert: true},
 	}
 }
 
@@ -105,6 +111,8 @@ func (c *Config) Flags(set *flags.Set) {
 	set.Duration(&c.HTTPHeartbeatInterval, "http_heartbeat_interval", "time between heartbeats of streaming calls")
 	set.String(&c.ExecutorEnvironmentVariables, "executor_environment_variables", "JSON object of variables for every executor")
 	set.Bool(&c.AuthenticateHTTPExecutors, "authenticate_http_executors", "executors need their credential")
+	set.Path(&c.Credential, "credential", "file with the principal and secret that the master is shown")
+	c.TLS.Flags(set)
 	set.Path(&c.HTTPCredentials, "http_credentials", "JSON file of principals and secrets for operators")
 	set.Bool(&c.SwitchUser, "switch_user", "run tasks as their framework's user")
 	set.String(&c.SandboxDirectory, "sandbox_directory", "where containers with an image see their sandbox")

@@ -8,16 +8,23 @@ import (
 	"strings"
 
 	link "agora.dev/agora/api/agora/link/v1"
+	"agora.dev/agora/auth/httpauth"
+	"agora.dev/agora/auth/tlsconfig"
 	"agora.dev/agora/client/agentlink"
 )
 
 // masters dials the first of several addresses that leads.
-type masters struct{ addresses []string }
+type masters struct {
+	addresses []string
+	dialer    agentlink.Dialer
+}
 
 // DialMasters finds the leader among "HOST:PORT,HOST:PORT"; a master that does not lead
 // says who does.
-func DialMasters(list string) (Dialer, error) {
-	var m masters
+func DialMasters(list string) (Dialer, error) { return dialMasters(list, agentlink.Dialer{}) }
+
+func dialMasters(list string, dialer agentlink.Dialer) (Dialer, error) {
+	m := masters{dialer: dialer}
 	for address := range strings.SplitSeq(list, ",") {
 		address = strings.TrimSpace(address)
 		if strings.Contains(address, "://") {
@@ -37,11 +44,31 @@ func DialMasters(list string) (Dialer, error) {
 	return m, nil
 }
 
+// dialer is how the agent shows the master who it is, and whether by TLS.
+func (c *Config) dialer() (agentlink.Dialer, error) {
+	var dialer agentlink.Dialer
+	if c.Credential != "" {
+		principal, secret, err := httpauth.ReadCredential(c.Credential)
+		if err != nil {
+			return dialer, fmt.Errorf("--credential: %w", err)
+		}
+		dialer.Authorization = httpauth.BasicHeader(principal, secret)
+	}
+	if c.TLS.On() {
+		source, err := tlsconfig.Open(c.TLS)
+		if err != nil {
+			return dialer, err
+		}
+		dialer.TLS = source.Client
+	}
+	return dialer, nil
+}
+
 // Dial tries each address once.
 func (m masters) Dial(ctx context.Context) (Link, error) {
 	var all error
 	for _, address := range m.addresses {
-		stream, err := agentlink.Dial(ctx, address)
+		stream, err := m.dialer.Dial(ctx, address)
 		if err == nil {
 			return masterLink{stream}, nil
 		}

@@ -22,7 +22,7 @@ type RelayDialer interface {
 func (m masters) DialRelay(ctx context.Context, token string) (*agentlink.Buffered, error) {
 	var all error
 	for _, address := range m.addresses {
-		conn, err := new(agentlink.Dialer).DialRelay(ctx, address, token)
+		conn, err := m.dialer.DialRelay(ctx, address, token)
 		if err == nil {
 			return conn, nil
 		}

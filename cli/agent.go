@@ -30,12 +30,12 @@ func (a *App) agentURL(ctx context.Context, agent *masterpb.Response_GetAgents_A
 	}
 	ctx, cancel := context.WithTimeout(ctx, relayProbe)
 	defer cancel()
-	through, err := relayURL(ctx, a.masterAddr(), id)
+	through, err := a.relayURL(ctx, a.masterAddr(), id)
 	if err != nil {
 		return "", err
 	}
 	if through == "" {
-		through = "http://" + direct
+		through = a.url(direct)
 	}
 	a.agents.put(id, through)
 	return through, nil
@@ -66,12 +66,12 @@ func (u *agentURLs) put(id, url string) {
 }
 
 // relayURL asks the leader for the agent; "" when it passes nothing on.
-func relayURL(ctx context.Context, master, id string) (string, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+master+"/agent/"+id+"/health", nil)
+func (a *App) relayURL(ctx context.Context, master, id string) (string, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, a.url(master)+"/agent/"+id+"/health", nil)
 	if err != nil {
 		return "", err
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := a.http().Do(request)
 	if err != nil {
 		return "", fmt.Errorf("master %s: %w", master, err)
 	}

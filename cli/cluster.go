@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"sort"
 	"strconv"
 	"strings"
@@ -27,7 +28,7 @@ func (a *App) masterAddr() string {
 }
 
 func withPort(addr, port string) string {
-	addr = strings.TrimSuffix(strings.TrimPrefix(addr, "http://"), "/")
+	addr = strings.TrimSuffix(strings.TrimPrefix(strings.TrimPrefix(addr, "https://"), "http://"), "/")
 	if _, _, err := net.SplitHostPort(addr); err != nil {
 		return net.JoinHostPort(strings.Trim(addr, "[]"), port)
 	}
@@ -194,4 +195,11 @@ func (a *App) callMaster(ctx context.Context, call masterpb.Call_Type) (*masterp
 }
 
 // operator returns a client of the operator API at addr.
-func (a *App) operator(addr string) *operator.Client { return operator.New(addr) }
+func (a *App) operator(addr string) *operator.Client {
+	if !strings.Contains(addr, "://") {
+		addr = a.url(addr)
+	}
+	noRedirect := *a.http()
+	noRedirect.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return operator.New(addr, operator.WithHTTPClient(&noRedirect))
+}

@@ -43,7 +43,7 @@ func (s *session) post(ctx context.Context, body io.Reader, header http.Header) 
 		return nil, err
 	}
 	request.Header = header
-	response, err := http.DefaultClient.Do(request)
+	response, err := s.app.http().Do(request)
 	if err != nil {
 		return nil, fmt.Errorf("agent %s: %w", s.agent.GetAgentInfo().GetHostname(), err)
 	}

@@ -52,12 +52,12 @@ func (a *App) askMarathon(ctx context.Context, method, path string, in, out any)
 		body = bytes.NewReader(data)
 	}
 	addr := a.marathonAddr(ctx)
-	request, err := http.NewRequestWithContext(ctx, method, "http://"+addr+path, body)
+	request, err := http.NewRequestWithContext(ctx, method, a.url(addr)+path, body)
 	if err != nil {
 		return err
 	}
 	request.Header.Set("Content-Type", "application/json")
-	response, err := http.DefaultClient.Do(request)
+	response, err := a.http().Do(request)
 	if err != nil {
 		return fmt.Errorf("orchestrator %s: %w", addr, err)
 	}

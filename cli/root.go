@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -26,7 +27,8 @@ type App struct {
 	marathon string
 	output   string
 
-	agents *agentURLs // nil: not remembered
+	agents   *agentURLs // nil: not remembered
+	security security
 }
 
 // Main runs the command line and returns the exit code.
@@ -73,7 +75,14 @@ func (a *App) Root() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%v; see %s --help", err, cmd.CommandPath())
 	})
+	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+		if strings.HasPrefix(a.master, "https://") || a.Env != nil && strings.HasPrefix(a.Env("AGORA_MASTER"), "https://") {
+			a.security.tls = true
+		}
+		return a.security.complete(a.Env)
+	}
 	flags := root.PersistentFlags()
+	a.security.flags(flags)
 	flags.StringVar(&a.master, "master", "", "address of a master, HOST:PORT (default $AGORA_MASTER, else 127.0.0.1:5050)")
 	flags.StringVar(&a.marathon, "marathon", "", "address of the orchestrator (default $AGORA_MARATHON, else asked from the master)")
 	root.AddGroup(

@@ -1,0 +1,73 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"agora.dev/agora/auth/tlsconfig"
+)
+
+// TestSecuredMasterAndAgent has a master that asks everybody who they are, over TLS, an agent that
+// shows its credential, and commands as principals with different rights.
+func TestSecuredMasterAndAgent(t *testing.T) {
+	needRoot(t)
+	dir := t.TempDir()
+	authority, err := tlsconfig.LoadAuthority(filepath.Join(dir, "ca"), "e2e")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := authority.IssueFiles(dir, "master", tlsconfig.Leaf{Hosts: []string{"127.0.0.1", "localhost"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	port, agentPort := freePort(t), freePort(t)
+	addr := fmt.Sprintf("https://127.0.0.1:%d", port)
+	start(t, "agora master", "master", fmt.Sprintf("--port=%d", port), "--credentials="+write("credentials", "admin admin-secret\nagents agent-secret\nguest guest-secret\n"),
+		"--authenticate_http_readonly", "--authenticate_http_readwrite", "--authenticate_http_frameworks", "--authenticate_agents",
+		"--ssl_cert_file="+files.CertFile, "--ssl_key_file="+files.KeyFile,
+		`--acls={"register_agents":[{"principals":{"values":["agents"]},"agents":{"type":"ANY"}},{"principals":{"type":"NONE"},"agents":{"type":"ANY"}}],
+			"register_frameworks":[{"principals":{"values":["guest"]},"roles":{"type":"NONE"}}],"view_tasks":[{"principals":{"values":["guest"]},"users":{"type":"NONE"}}]}`)
+	start(t, "agora agent", "agent", fmt.Sprintf("--port=%d", agentPort), fmt.Sprintf("--master=127.0.0.1:%d", port), "--work_dir="+filepath.Join(dir, "agent"),
+		"--resources=cpus:2;mem:512;disk:100", "--credential="+write("credential", "agents agent-secret"), "--ssl_enabled", "--ssl_ca_file="+files.CAFile).farewell = syscall.SIGUSR1
+	as := func(principal string, args ...string) (int, string, string) {
+		return agora(t, append([]string{"--master", addr, "--tls-ca", files.CAFile, "--principal", principal,
+			"--secret", "file://" + write(principal, principal+"-secret")}, args...)...)
+	}
+	eventually(t, "the agent is registered", 30*time.Second, func() error {
+		if _, out, errOut := as("admin", "node", "ls"); !strings.Contains(out, fmt.Sprint(agentPort)) && !strings.Contains(out, "UP") && !strings.Contains(out, "active") {
+			return errors.New(out + errOut)
+		}
+		return nil
+	})
+	if code, out, errOut := as("admin", "run", "--name", "greeting", "builtin/shell", "--", "echo", "hello"); code != 0 || !strings.Contains(out, "hello") {
+		t.Errorf("run as admin: %d, %s%s", code, out, errOut)
+	}
+	if _, out, errOut := as("admin", "ps", "-a"); !strings.Contains(out, "greeting") {
+		t.Errorf("ps as admin: %s%s", out, errOut)
+	}
+	if _, out, errOut := as("guest", "ps", "-a"); strings.Contains(out, "greeting") {
+		t.Errorf("ps as guest shows what a guest may not view: %s%s", out, errOut)
+	}
+	if code, _, errOut := as("guest", "run", "builtin/shell", "--", "echo", "hello"); code == 0 || !strings.Contains(errOut, "Not authorized to use roles") {
+		t.Errorf("run as guest: %d, %s", code, errOut)
+	}
+	if code, _, errOut := agora(t, "--master", addr, "--tls-ca", files.CAFile, "ps"); code != 1 || !strings.Contains(errOut, "no valid credential") {
+		t.Errorf("ps as nobody: %d, %s", code, errOut)
+	}
+	if code, _, errOut := agora(t, "--master", addr, "--principal", "admin", "--secret", "admin-secret", "ps"); code == 0 || !strings.Contains(errOut, "certificate") {
+		t.Errorf("a master of an authority that is not trusted: %d, %s", code, errOut)
+	}
+}
