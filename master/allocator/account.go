@@ -30,6 +30,7 @@ func (a *Allocator) exchange(c *client, from, to []portion) {
 // use counts what quota counts.
 func (a *Allocator) use(c *client, portions []portion, sign int64) {
 	for r := c.role; r != nil; r = r.parent {
+		a.recount(r)
 		for _, p := range portions {
 			if p.kind.plain() {
 				r.used = bump(r.used, p.kind.scalar, sign*p.amount.scalar)

@@ -16,12 +16,15 @@ type agent struct {
 	// generation tells apart the additions of one agent; offers repeat it.
 	generation uint64
 	slot       int
-	active     bool
-	touched    bool // in the list of those to be looked at
-	gpus       bool
-	oneRole    bool // it lacks the capability MULTI_ROLE
-	flatRoles  bool // it lacks the capability HIERARCHICAL_ROLE
-	info       *mesos.AgentInfo
+	// openSlot is its place among those that have something free.
+	isOpen    bool
+	openSlot  int
+	active    bool
+	touched   bool // in the list of those to be looked at
+	gpus      bool
+	oneRole   bool // it lacks the capability MULTI_ROLE
+	flatRoles bool // it lacks the capability HIERARCHICAL_ROLE
+	info      *mesos.AgentInfo
 	// reserved: some of it is reserved or revocable, so that even roles at their limit may want it.
 	special bool
 	// version counts changes of what is free. At idleVersion and idleEpoch nobody wanted it.
@@ -35,9 +38,8 @@ type agent struct {
 	// lent are the shared volumes that were offered in the cycle lentRun.
 	lent    []*kind
 	lentRun uint64
-	// last is whom free resources were offered to last, and when; before is who that was before
-	// the step in which last was.
-	last, before turn
+	// turns are the clients that were served within reofferGap, and when.
+	turns []turn
 }
 
 // turn is a client that was served, and when.
@@ -46,12 +48,20 @@ type turn struct {
 	at     time.Time
 }
 
-// lastTurn is the last one before this step.
-func (ag *agent) lastTurn(now time.Time) turn {
-	if ag.last.at.Equal(now) {
-		return ag.before
+// serve notes a turn.
+func (ag *agent) serve(c *client, now time.Time) {
+	ag.turns = slices.DeleteFunc(ag.turns, func(t turn) bool { return t.client == c || now.Sub(t.at) >= reofferGap })
+	ag.turns = append(ag.turns, turn{c, now})
+}
+
+// gap says until when an agent is kept from a client that was served in an earlier step.
+func (ag *agent) gap(c *client, now time.Time) (until time.Time, kept bool) {
+	for _, t := range ag.turns {
+		if t.client == c && t.at.Before(now) && now.Sub(t.at) < reofferGap {
+			return t.at.Add(reofferGap), true
+		}
 	}
-	return ag.last
+	return time.Time{}, false
 }
 
 // add puts portions into a set.
@@ -108,6 +118,22 @@ func containsAll(a, b []portion) bool {
 	return true
 }
 
+// setFree replaces what is free on an agent, and keeps the list of those that have something.
+func (a *Allocator) setFree(ag *agent, free []portion) {
+	ag.free = free
+	switch open := len(free) > 0; {
+	case open && !ag.isOpen:
+		ag.isOpen, ag.openSlot = true, len(a.open)
+		a.open = append(a.open, ag)
+	case !open && ag.isOpen:
+		last := a.open[len(a.open)-1]
+		a.open[ag.openSlot], last.openSlot = last, ag.openSlot
+		a.open[len(a.open)-1] = nil
+		a.open = a.open[:len(a.open)-1]
+		ag.isOpen = false
+	}
+}
+
 // touch lets an agent be looked at in this step.
 func (a *Allocator) touch(ag *agent) {
 	ag.version++
@@ -147,6 +173,7 @@ func (a *Allocator) addAgent(c core.AllocatorAddAgent) {
 	}
 	ag.describe(c.Info)
 	ag.capable(c.Capabilities)
+	a.setFree(ag, ag.free)
 	a.touch(ag)
 }
 
@@ -187,6 +214,7 @@ func (a *Allocator) count(total []portion, sign int64) {
 		if p.kind.role != "" {
 			for r := a.tree.find(p.kind.role); r.parent != nil; r = r.parent {
 				r.reserved = bump(r.reserved, i, n)
+				a.recount(r)
 				a.checkFull(r)
 			}
 		}
@@ -214,6 +242,7 @@ func (a *Allocator) updateAgent(c core.AllocatorUpdateAgent) {
 	for _, cl := range a.holders(ag) {
 		ag.free = sub(ag.free, unshared(ag.held[cl]))
 	}
+	a.setFree(ag, ag.free)
 	a.touch(ag)
 }
 
@@ -234,6 +263,7 @@ func (a *Allocator) removeAgent(id core.AgentID) {
 		a.account(c, ag.held[c], -1)
 	}
 	a.count(ag.total, -1)
+	a.setFree(ag, nil)
 	ag.active, ag.held, ag.filters = false, nil, nil
 	if len(a.order) > 64 && len(a.order) > 2*len(a.agents) {
 		a.compact()
@@ -304,9 +334,9 @@ func (a *Allocator) giveBack(ag *agent, c *client, back []portion, refusal time.
 		delete(ag.held, c)
 	}
 	if free := unshared(back); len(ag.free) == 0 {
-		ag.free = free
+		a.setFree(ag, free)
 	} else {
-		ag.free = add(slices.Clone(ag.free), free)
+		a.setFree(ag, add(slices.Clone(ag.free), free))
 	}
 	a.account(c, back, -1)
 	if refusal > 0 && c.framework.active {

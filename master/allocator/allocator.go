@@ -1,7 +1,9 @@
 package allocator
 
 import (
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"agora.dev/agora/master/core"
@@ -54,16 +56,22 @@ type Allocator struct {
 	answers    []core.AllocatorAnswer
 	plain      []int64 // total without reservations and revocables
 	limited    []*role // with quota
-	clients    int
-	given      []grant // room for the grants of one agent
-	surplus    []int64 // headroom of the running cycle
-	filters    wheel
-	sweep      time.Time
-	rng        *rand.Rand
-	now        time.Time
-	runs       uint64
-	changes    uint64          // of quotas
-	whitelist  map[string]bool // by hostname; nil: every agent
+	// required is the sum of what must be kept free for guarantees, owing are the roles with unmet ones: as of
+	// the last cycle, and of what recounted does not hold.
+	required  []int64
+	owing     []*role
+	recounted []*role
+	open      []*agent // that have something free, in no order
+	clients   int
+	given     []grant // room for the grants of one agent
+	surplus   []int64 // headroom of the running cycle
+	filters   wheel
+	sweep     time.Time
+	rng       *rand.Rand
+	now       time.Time
+	runs      uint64
+	changes   uint64          // of quotas
+	whitelist map[string]bool // by hostname; nil: every agent
 	// expected agents, or the time holdUntil, end the pause after an election.
 	expected  int
 	holdUntil time.Time
@@ -78,8 +86,8 @@ type Ready struct {
 	Wake time.Time
 }
 
-// reofferGap is how long resources that came back without a filter are kept from the
-// framework that had them last: it bounds the rate of a framework that declines with
+// reofferGap is how long resources that came back without a filter are kept from a
+// framework that had some of the agent's: it bounds the rate of a framework that declines with
 // refuse_seconds 0.
 const reofferGap = 50 * time.Millisecond
 
@@ -102,8 +110,8 @@ func New(config Config) *Allocator {
 		frameworks: map[core.FrameworkID]*framework{}, agents: map[core.AgentID]*agent{}}
 	for _, set := range config.Minimum {
 		amounts := quantities{}
-		for name, value := range set {
-			amounts[name] = milli(value)
+		for _, name := range slices.Sorted(maps.Keys(set)) {
+			amounts = append(amounts, quantity{a.kinds.index(name), milli(set[name])})
 		}
 		a.minimum = append(a.minimum, amounts)
 	}

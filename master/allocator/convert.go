@@ -19,7 +19,7 @@ func (a *Allocator) convert(c core.AllocatorConvert) {
 			ag.held[cl] = add(sub(held, from), to)
 			a.exchange(cl, from, to)
 			a.turn(ag, from, to)
-			ag.free = add(sub(ag.free, shared(from)), shared(to))
+			a.setFree(ag, add(sub(ag.free, shared(from)), shared(to)))
 			return
 		}
 	}
@@ -32,7 +32,7 @@ func (a *Allocator) turnFree(ag *agent, from, to []portion) (done bool) {
 		return false
 	}
 	a.turn(ag, from, to)
-	ag.free = add(sub(ag.free, from), to)
+	a.setFree(ag, add(sub(ag.free, from), to))
 	a.touch(ag)
 	return true
 }

@@ -28,10 +28,8 @@ func (a *Allocator) allocate() (offers []core.AllocatorOffer) {
 	}
 	a.runs++
 	if len(a.limited) > 0 {
+		a.settleQuotas()
 		a.surplus = a.headroom()
-		for _, r := range a.limited {
-			a.checkFull(r)
-		}
 		offers = a.payDebts(list, offers)
 	}
 	for _, ag := range list {
@@ -146,7 +144,7 @@ func (a *Allocator) serve(ag *agent, debt *role, offers []core.AllocatorOffer) [
 
 // share is the second stage: what is free goes to whoever deserves it most.
 func (a *Allocator) share(ag *agent, offers []core.AllocatorOffer) []core.AllocatorOffer {
-	if !a.worthLooking(ag) {
+	if !a.worthLooking(ag) || len(a.limited) > 0 && !ag.special && !a.surplusWorth() {
 		ag.idleVersion, ag.idleEpoch = ag.version, a.epoch
 		return offers
 	}
@@ -170,8 +168,8 @@ func (a *Allocator) welcome(fresh []*client, offers []core.AllocatorOffer) []cor
 	if len(fresh) == 0 {
 		return offers
 	}
-	for _, ag := range a.order {
-		if ag == nil || !a.inUse(ag) || len(ag.free) == 0 || !a.worthLooking(ag) {
+	for _, ag := range slices.Clone(a.open) {
+		if !a.inUse(ag) || len(ag.free) == 0 || !a.worthLooking(ag) {
 			continue
 		}
 		var given []grant
@@ -187,9 +185,9 @@ func (a *Allocator) welcome(fresh []*client, offers []core.AllocatorOffer) []cor
 
 // shuffled is every agent in an order that favours none.
 func (a *Allocator) shuffled() []*agent {
-	list := make([]*agent, 0, len(a.agents))
-	for _, ag := range a.order {
-		if ag != nil && a.wanting(ag) {
+	list := make([]*agent, 0, len(a.open))
+	for _, ag := range a.open {
+		if a.wanting(ag) {
 			list = append(list, ag)
 		}
 	}
@@ -206,9 +204,9 @@ type grant struct {
 // give takes a part out of what is free. The orders change only in settle, for they are being
 // walked along.
 func (a *Allocator) give(ag *agent, c *client, part []portion) grant {
-	ag.free = sub(ag.free, unshared(part))
+	a.setFree(ag, sub(ag.free, unshared(part)))
 	a.lend(ag, part)
-	ag.before, ag.last = ag.lastTurn(a.now), turn{c, a.now}
+	ag.serve(c, a.now)
 	if len(a.limited) > 0 {
 		a.spend(c, part)
 	} else {

@@ -204,11 +204,6 @@ func (a *Allocator) forgetAgent(ag *agent) {
 	}
 }
 
-// pause looks at an agent again after the gap.
-func (a *Allocator) pause(ag *agent, served time.Time) {
-	a.filters.add(&filter{agent: ag, until: served.Add(reofferGap)}, a.now)
-}
-
 // byName orders clients by role and framework.
 func byName(x, y *client) int {
 	return cmp.Or(strings.Compare(x.role.path, y.role.path), strings.Compare(x.name, y.name))

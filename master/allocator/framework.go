@@ -150,7 +150,7 @@ func (a *Allocator) removeFramework(id frameworkID) {
 			if held, ok := ag.held[c]; ok {
 				delete(ag.held, c)
 				a.account(c, held, -1)
-				ag.free = add(slices.Clone(ag.free), unshared(held))
+				a.setFree(ag, add(slices.Clone(ag.free), unshared(held)))
 				a.touch(ag)
 			}
 		}

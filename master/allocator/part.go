@@ -29,8 +29,8 @@ func (a *Allocator) part(ag *agent, c *client, debt *role) []portion {
 	if !worthwhile(part, a.minimumFor(c)) || refusals.covering(part) != nil {
 		return nil
 	}
-	if last := ag.lastTurn(a.now); last.client == c && a.now.Sub(last.at) < reofferGap {
-		a.pause(ag, last.at)
+	if until, kept := ag.gap(c, a.now); kept {
+		a.filters.add(&filter{agent: ag, until: until}, a.now) // to look again
 		return nil
 	}
 	return part
@@ -126,9 +126,10 @@ func worthwhile(portions []portion, sets []quantities) bool {
 }
 
 func holds(portions []portion, set quantities) bool {
-	for name, need := range set {
+	for _, q := range set {
+		need := q.amount
 		for i := range portions {
-			if portions[i].kind.name == name {
+			if portions[i].kind.scalar == q.scalar {
 				need -= portions[i].amount.scalar
 			}
 		}

@@ -54,21 +54,9 @@ type plainAgent struct {
 	total         resources.Resources
 	held          map[plainClient]resources.Resources
 	filters       []plainFilter
-	last, before  plainTurn           // before: the last one in an earlier step than last
-	lent          resources.Resources // shared volumes that were offered in this step
-	asked         bool                // in the first stage of this step
-}
-
-type plainTurn struct {
-	client plainClient
-	at     time.Time
-}
-
-func (a *plainAgent) lastTurn(now time.Time) plainTurn {
-	if a.last.at.Equal(now) {
-		return a.before
-	}
-	return a.last
+	turns         map[plainClient]time.Time // when a client was served last
+	lent          resources.Resources       // shared volumes that were offered in this step
+	asked         bool                      // in the first stage of this step
 }
 
 type plainFilter struct {
@@ -226,7 +214,7 @@ func (p *plain) part(a *plainAgent, c plainClient, first bool) resources.Resourc
 	if !worth(part, r.minimum) || a.filtered(c, part) {
 		return nothing
 	}
-	if last := a.lastTurn(p.now); last.client == c && p.now.Sub(last.at) < 50*time.Millisecond {
+	if served, ok := a.turns[c]; ok && served.Before(p.now) && p.now.Sub(served) < 50*time.Millisecond {
 		return nothing
 	}
 	return part
@@ -256,7 +244,7 @@ func (a *plainAgent) filtered(c plainClient, part resources.Resources) bool {
 // give books a grant.
 func (p *plain) give(a *plainAgent, c plainClient, part resources.Resources) {
 	a.held[c] = a.held[c].Add(part)
-	a.before, a.last = a.lastTurn(p.now), plainTurn{c, p.now}
+	a.turns[c] = p.now
 	a.lent = a.lent.Add(part.Shared())
 	p.serve(c)
 }

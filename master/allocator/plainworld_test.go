@@ -195,6 +195,7 @@ func (w *plainWorld) removeFramework(id string) {
 	delete(w.frameworks, id)
 	w.forget(id, "")
 	for _, a := range w.agents {
+		maps.DeleteFunc(a.turns, func(c plainClient, _ time.Time) bool { return c.framework == id })
 		maps.DeleteFunc(a.held, func(c plainClient, _ resources.Resources) bool { return c.framework == id })
 	}
 	w.offers = slices.DeleteFunc(w.offers, func(o core.AllocatorOffer) bool { return string(o.Framework) == id })
@@ -215,7 +216,7 @@ func (w *plainWorld) removeFramework(id string) {
 func (w *plainWorld) addAgent(id string) core.AllocatorEvent {
 	w.offers = slices.DeleteFunc(w.offers, func(o core.AllocatorOffer) bool { return string(o.Agent) == id })
 	a := &plainAgent{active: w.rng.IntN(6) > 0, host: "h" + id[1:], rack: pickOf(w.rng, "r1", "r2"), remote: w.rng.IntN(5) == 0,
-		total: wire(pickOf(w.rng, plainTotals...)), held: map[plainClient]resources.Resources{}}
+		total: wire(pickOf(w.rng, plainTotals...)), held: map[plainClient]resources.Resources{}, turns: map[plainClient]time.Time{}}
 	a.oneRole, a.flat = w.rng.IntN(9) == 0, w.rng.IntN(9) == 0
 	if w.rng.IntN(4) == 0 {
 		a.total = a.total.Add(special(w.rng.IntN(3), w.rng.IntN(3)))

@@ -9,8 +9,13 @@ import (
 	"agora.dev/agora/api/mesos/v1/quota"
 )
 
-// quantities are amounts by scalar name.
-type quantities map[string]int64
+// quantities are amounts by scalar index.
+type quantities []quantity
+
+type quantity struct {
+	scalar int
+	amount int64
+}
 
 // quotaOf is the quota of a role, by scalar index: what it is promised, and what it may have
 // at most (-1: no limit).
@@ -18,12 +23,16 @@ type quotaOf struct {
 	guarantee, limit []int64
 	full             bool // what the limit leaves is not worth an offer
 	outermost        bool // no role above it has a quota
+	// need is what is kept free for it, where it is outermost; owed: some guarantee is unmet. recount: both
+	// may have changed.
+	need          []int64
+	owed, recount bool
 }
 
 func (a *Allocator) quantitiesOf(amounts map[string]*mesos.Value_Scalar) quantities {
-	out := quantities{}
-	for name, value := range amounts {
-		out[name] = milli(value.GetValue())
+	out := make(quantities, 0, len(amounts))
+	for _, name := range slices.Sorted(maps.Keys(amounts)) {
+		out = append(out, quantity{a.kinds.index(name), milli(amounts[name].GetValue())})
 	}
 	return out
 }
@@ -40,15 +49,14 @@ func (a *Allocator) setQuotas(configs map[string]*quota.QuotaConfig) {
 		r.quota = nil
 		if len(config.GetGuarantees())+len(config.GetLimits()) > 0 {
 			r.quota = &quotaOf{}
-			guarantees, limits := a.quantitiesOf(config.GetGuarantees()), a.quantitiesOf(config.GetLimits())
-			for _, name := range slices.Sorted(maps.Keys(guarantees)) {
-				r.quota.guarantee = bump(r.quota.guarantee, a.kinds.index(name), guarantees[name])
+			for _, q := range a.quantitiesOf(config.GetGuarantees()) {
+				r.quota.guarantee = bump(r.quota.guarantee, q.scalar, q.amount)
 			}
-			for _, name := range slices.Sorted(maps.Keys(limits)) {
-				for i := a.kinds.index(name); len(r.quota.limit) <= i; {
+			for _, q := range a.quantitiesOf(config.GetLimits()) {
+				for len(r.quota.limit) <= q.scalar {
 					r.quota.limit = append(r.quota.limit, -1)
 				}
-				r.quota.limit[a.kinds.index(name)] = limits[name]
+				r.quota.limit[q.scalar] = q.amount
 			}
 			a.limited = append(a.limited, r)
 			r.countQuota(1)
@@ -56,12 +64,7 @@ func (a *Allocator) setQuotas(configs map[string]*quota.QuotaConfig) {
 		a.checkFull(r)
 		r.relist()
 	}
-	for _, r := range a.limited {
-		r.quota.outermost = true
-		for above := r.parent; above.parent != nil; above = above.parent {
-			r.quota.outermost = r.quota.outermost && above.quota == nil
-		}
-	}
+	a.resetQuotas()
 	a.lookAtAll()
 }
 
@@ -111,9 +114,8 @@ func (a *Allocator) checkFull(r *role) {
 	full := !a.overridden && len(a.minimum) > 0
 	for _, set := range a.minimum {
 		fits := true
-		for name, need := range set {
-			i := a.kinds.index(name)
-			if i < len(r.quota.limit) && r.quota.limit[i] >= 0 && r.quota.limit[i]-r.consumed(i) < need {
+		for _, q := range set {
+			if i := q.scalar; i < len(r.quota.limit) && r.quota.limit[i] >= 0 && r.quota.limit[i]-r.consumed(i) < q.amount {
 				fits = false
 			}
 		}
@@ -152,29 +154,77 @@ func (r *role) owed(i int) (sum int64) {
 	return sum
 }
 
+// recount notes that what a role consumes has changed.
+func (a *Allocator) recount(r *role) {
+	if q := r.quota; q != nil && !q.recount {
+		q.recount = true
+		a.recounted = append(a.recounted, r)
+	}
+}
+
+// settleQuotas brings up to date, for roles whose consumption has changed, what is kept free for them and whether
+// they are owed something.
+func (a *Allocator) settleQuotas() {
+	for _, r := range a.recounted {
+		q := r.quota
+		if q == nil {
+			continue // taken away meanwhile
+		}
+		q.recount = false
+		if q.outermost {
+			for i := range a.kinds.names {
+				need := r.need(i)
+				a.required = bump(a.required, i, need-at(q.need, i))
+				q.need = bump(q.need, i, need-at(q.need, i))
+			}
+		}
+		switch owed := !r.satisfied(); {
+		case owed && !q.owed:
+			a.owing = append(a.owing, r)
+		case !owed && q.owed:
+			a.owing = drop(a.owing, r)
+		}
+		q.owed = !r.satisfied()
+	}
+	a.recounted = a.recounted[:0]
+}
+
+// resetQuotas lets everything be counted anew: the set of roles with quota has changed.
+func (a *Allocator) resetQuotas() {
+	a.required, a.owing, a.recounted = nil, nil, nil
+	for _, r := range a.limited {
+		q := r.quota
+		q.recount, q.owed, q.need, q.outermost = false, false, nil, true
+		for above := r.parent; above.parent != nil; above = above.parent {
+			q.outermost = q.outermost && above.quota == nil
+		}
+		a.recount(r)
+	}
+}
+
 // headroom is what may be given away beyond guarantees: all that is free without
 // reservation, less what is owed to roles.
 func (a *Allocator) headroom() []int64 {
-	surplus := make([]int64, len(a.kinds.names))
-	for i := range surplus {
-		surplus[i] = at(a.plain, i) - at(a.tree.root.used, i)
-	}
-	for _, r := range a.limited {
-		if r.quota.outermost {
-			for i := range surplus {
-				surplus[i] -= r.need(i)
-			}
-		}
+	surplus := a.surplus[:0]
+	for i := range a.kinds.names {
+		surplus = append(surplus, at(a.plain, i)-at(a.tree.root.used, i)-at(a.required, i))
 	}
 	return surplus
+}
+
+// surplusWorth says whether the headroom has anything worth an offer.
+func (a *Allocator) surplusWorth() bool {
+	return a.overridden || len(a.minimum) == 0 || slices.ContainsFunc(a.minimum, func(set quantities) bool {
+		return !slices.ContainsFunc(set, func(q quantity) bool { return at(a.surplus, q.scalar) < q.amount })
+	})
 }
 
 // unsatisfied are the roles that are owed something and have a framework that wants it, the
 // most deserving first.
 func (a *Allocator) unsatisfied() []*role {
 	var owed []*role
-	for _, r := range a.limited {
-		if !r.satisfied() && r.as.listed {
+	for _, r := range a.owing {
+		if r.as.listed {
 			owed = append(owed, r)
 		}
 	}
