@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -16,8 +17,17 @@ import (
 type role struct {
 	use, short, example string
 	flags               *flags.Set
+	// logDir is where the log goes when no file is named; nil or empty: to standard error.
+	logDir func() string
 	// run does the work until ctx ends.
-	run func(ctx context.Context, log *slog.Logger) error
+	run func(ctx context.Context, log journal) error
+}
+
+// journal is a log that can be shown and whose level can be changed.
+type journal struct {
+	*slog.Logger
+	level *slog.LevelVar
+	file  string // empty: standard error
 }
 
 func (a *App) roleCommand(r role) *cobra.Command {
@@ -41,6 +51,9 @@ func (a *App) roleCommand(r role) *cobra.Command {
 				return usagef("unexpected argument %q; options are written --name=value", rest[0])
 			}
 			out := a.Err
+			if file == "" && r.logDir != nil && r.logDir() != "" {
+				file = filepath.Join(r.logDir(), "agora-"+r.use+".log")
+			}
 			if file != "" {
 				opened, err := os.OpenFile(file, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o640)
 				if err != nil {
@@ -49,8 +62,10 @@ func (a *App) roleCommand(r role) *cobra.Command {
 				defer opened.Close()
 				out = opened
 			}
-			log := slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: logLevel(level)}))
-			return r.run(cmd.Context(), log)
+			variable := new(slog.LevelVar)
+			variable.Set(logLevel(level))
+			log := slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: variable}))
+			return r.run(cmd.Context(), journal{Logger: log, level: variable, file: file})
 		},
 	}
 	cmd.SetHelpFunc(func(*cobra.Command, []string) {

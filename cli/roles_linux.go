@@ -37,7 +37,8 @@ func (a *App) masterCommand() *cobra.Command {
 		use: "master", short: "Run a master",
 		example: "  agora master --ip=10.0.0.1 --work_dir=/var/lib/agora/master --insecure",
 		flags:   set,
-		run: func(ctx context.Context, log *slog.Logger) error {
+		logDir:  func() string { return config.LogDir },
+		run: func(ctx context.Context, log journal) error {
 			ctx, stop := signal.NotifyContext(ctx, terminating...)
 			defer stop()
 			config.FlagValues = set.Values()
@@ -47,8 +48,9 @@ func (a *App) masterCommand() *cobra.Command {
 }
 
 // runMaster runs a master whose registry is in an embedded etcd below its work directory.
-func runMaster(ctx context.Context, config master.Config, log *slog.Logger) error {
-	deps := master.Deps{Log: log}
+func runMaster(ctx context.Context, config master.Config, log journal) error {
+	deps := master.Deps{Log: log.Logger, LogLevel: log.level}
+	config.LogFile = log.file
 	if config.WorkDir != "" {
 		store, err := etcdkv.OpenEmbedded(ctx, etcdkv.EmbeddedConfig{Dir: filepath.Join(config.WorkDir, "registry")})
 		if err != nil {
@@ -83,9 +85,9 @@ func (a *App) agentCommand() *cobra.Command {
 		use: "agent", short: "Run an agent",
 		example: "  agora agent --master=10.0.0.1:5050 --work_dir=/var/lib/agora/agent --resources='cpus:8;mem:16384' --insecure",
 		flags:   set,
-		run: func(ctx context.Context, log *slog.Logger) error {
-			config.Shown = set.Values()
-			return runAgent(ctx, config, log)
+		run: func(ctx context.Context, log journal) error {
+			config.Shown, config.LogFile = set.Values(), log.file
+			return runAgent(ctx, config, log.Logger)
 		},
 	})
 }

@@ -24,6 +24,8 @@ type Config struct {
 	WorkDir       string
 	LogDir        string
 	Cluster       string
+	// LogFile is the log of this master, shown as /master/log; empty: not shown.
+	LogFile string
 	// Insecure allows listening beyond loopback without authentication.
 	Insecure bool
 	// Access says who is let in, and to what.

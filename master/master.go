@@ -47,6 +47,8 @@ type Deps struct {
 	Log       *slog.Logger
 	// Build adds to what Version says of the binary.
 	Build httpapi.Version
+	// LogLevel is what SET_LOGGING_LEVEL changes; nil: nothing.
+	LogLevel *slog.LevelVar
 }
 
 // Master is one master. Make it with New; Run runs it once.
@@ -170,6 +172,9 @@ func (m *Master) wire() {
 		Metrics:        m.metrics,
 		Flags:          m.cfg.FlagValues,
 		LogDir:         m.cfg.LogDir,
+		LogFile:        m.cfg.LogFile,
+		LogLevel:       m.deps.LogLevel,
+		System:         systemFigures,
 		Cluster:        m.cfg.Cluster,
 		Version:        build,
 		Roles:          m.cfg.Roles,

@@ -22,7 +22,7 @@ func TestEverySpellingOfAPathReachesItsHandler(t *testing.T) {
 		"/state": 200, "/master/state": 200, "/state.json": 200, "/master/state.json": 200, "/master/frameworks/": 200,
 		"/api/v1/operator": 405, "/master/api/v1/scheduler": 405, "/health": 200, "/master/health": 200, "/version": 200,
 		"/redirect": 307, "/redirect/x": 404, "/nope": 404, "/master/nope": 404, "/metrics/snapshot": 200, "/state-summary": 200,
-		"/roles": 200, "/flags": 200, "/tasks?limit=2&offset=x": 200, "/teardown": 405, "/": 404,
+		"/roles": 200, "/flags": 200, "/tasks?limit=2&offset=x": 200, "/teardown": 405, "/": 200, "/help": 200, "/help/master/state": 200, "/help/nope": 404, "/system/stats.json": 200, "/logging/toggle": 200, "/files/debug": 200, "/files/browse": 400, "/master/help": 200,
 	} {
 		if status, _, body := e.serve(httptest.NewRequest("GET", path, nil)); status != want {
 			t.Errorf("GET %s: %d %q, want %d", path, status, body, want)

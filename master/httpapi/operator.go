@@ -42,6 +42,9 @@ func (s *Server) operator(w http.ResponseWriter, r *http.Request) {
 		s.watch(w, r, media)
 		return
 	}
+	if s.local(w, r, media, call) {
+		return
+	}
 	if command := commandOf(call); command != nil {
 		s.askOperator(w, r, command)
 		return
@@ -56,6 +59,30 @@ func (s *Server) operator(w http.ResponseWriter, r *http.Request) {
 	default:
 		text(w, http.StatusNotImplemented, call.GetType().String()+" is not implemented by this master")
 	}
+}
+
+// local answers calls about this process: its log.
+func (s *Server) local(w http.ResponseWriter, r *http.Request, media codec.MediaType, call *master.Call) bool {
+	var response *master.Response
+	var err error
+	switch call.GetType() {
+	case master.Call_SET_LOGGING_LEVEL:
+		s.setLoggingLevel(w, call.GetSetLoggingLevel())
+		return true
+	case master.Call_LIST_FILES:
+		response, err = s.listFiles(call.GetListFiles())
+	case master.Call_READ_FILE:
+		response, err = s.readFile(call.GetReadFile())
+	default:
+		return false
+	}
+	if err != nil {
+		fileError(w, err)
+		return true
+	}
+	response.Type = master.Response_Type(master.Response_Type_value[call.GetType().String()]).Enum()
+	s.reply(w, r, media, response)
+	return true
 }
 
 // missing names the member that a call's type requires and that is not there: the one that
@@ -109,7 +136,7 @@ func (s *Server) query(r *http.Request, call *master.Call) *master.Response {
 	case master.Call_GET_METRICS:
 		return &master.Response{GetMetrics: &master.Response_GetMetrics{Metrics: s.metricList()}}
 	case master.Call_GET_LOGGING_LEVEL:
-		return &master.Response{GetLoggingLevel: &master.Response_GetLoggingLevel{Level: ptr(s.verbosity.Load())}}
+		return &master.Response{GetLoggingLevel: &master.Response_GetLoggingLevel{Level: ptr(s.verbosity.get())}}
 	case master.Call_GET_STATE:
 		return &master.Response{GetState: stateProto(snapshot)}
 	case master.Call_GET_AGENTS:

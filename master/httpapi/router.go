@@ -79,6 +79,12 @@ func (s *Server) routes() map[string]http.HandlerFunc {
 		"/machine/down":         s.leading(s.machinesDown),
 		"/machine/up":           s.leading(s.machinesUp),
 	}
+	for path, handler := range map[string]http.HandlerFunc{
+		"/": s.root, "/help": s.help, "/system/stats": s.systemStats, "/logging/toggle": s.loggingToggle,
+		"/files/browse": s.filesBrowse, "/files/read": s.filesRead, "/files/download": s.filesDownload, "/files/debug": s.filesDebug,
+	} {
+		routes[path] = s.get(handler)
+	}
 	if s.cfg.Link != nil {
 		routes["/api/agora/link"] = s.leading(s.cfg.Link.ServeHTTP)
 		routes["/api/agora/relay"] = s.leading(s.agentRelay)

@@ -48,6 +48,12 @@ type Config struct {
 	LogDir, Cluster string
 	Version         Version
 	Log             *slog.Logger
+	// LogFile is shown by the files endpoints; empty: there is none.
+	LogFile string
+	// LogLevel is what SET_LOGGING_LEVEL changes; nil: nothing.
+	LogLevel *slog.LevelVar
+	// System gives the figures of the machine; nil: none.
+	System func(emit func(name string, value float64))
 	// Roles is the whitelist, shown by /roles.
 	Roles []string
 
@@ -82,8 +88,7 @@ type Server struct {
 	elected  atomic.Bool
 	// fragments are of the last body of /state.
 	fragments atomic.Pointer[fragments]
-	// verbosity is what GET_LOGGING_LEVEL says.
-	verbosity atomic.Uint32
+	verbosity verbosity
 }
 
 // New makes a server; Close ends it.
@@ -94,6 +99,7 @@ func New(cfg Config) *Server {
 	s.fragments.Store(new(fragments))
 	s.streams.init()
 	s.requests.init()
+	s.verbosity.init(cfg.LogLevel)
 	s.watchers.max = cfg.MaxSubscribers
 	s.foreign = http.NewCrossOriginProtection()
 	routes := s.routes()
@@ -176,6 +182,7 @@ func (s *Server) Close() {
 	s.streams.close()
 	s.watchers.close()
 	s.conns.close()
+	s.verbosity.close()
 	s.wg.Wait()
 }
 

@@ -174,15 +174,35 @@ func (p *Player) withOffers(call []byte) []byte {
 	member, _ := doc[strings.ToLower(kind)].(map[string]any)
 	ids, _ := member["offer_ids"].([]any)
 	ours := p.take(ids)
-	if ours == nil {
+	switch uuid, _ := member["uuid"].(string); {
+	case ours != nil:
+		member["offer_ids"] = ours
+	case kind == "ACKNOWLEDGE" && idPattern.MatchString(uuid) && p.t.translate(uuid) == uuid:
+		member["uuid"] = p.newest(lookup(member, "task_id.value"))
+	default:
 		return call
 	}
-	member["offer_ids"] = ours
 	changed, err := json.Marshal(doc)
 	if err != nil {
 		return call
 	}
 	return changed
+}
+
+// newest is the uuid of our last update of a task, for one whose updates are other than the
+// recorded ones: it has to be acknowledged all the same.
+func (p *Player) newest(task string) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, event := range slices.Backward(p.got) {
+		var doc map[string]any
+		if json.Unmarshal(event.raw, &doc) == nil && lookup(doc, "update.status.task_id.value") == task {
+			if uuid := lookup(doc, "update.status.uuid"); uuid != "" {
+				return uuid
+			}
+		}
+	}
+	return "AAAAAAAAAAAAAAAAAAAAAA=="
 }
 
 // take gives the ids of the offers that stand for recorded ones.

@@ -51,9 +51,6 @@ var values = []string{".build_user", ".git_sha", ".log_dir", ".data", ".cluster"
 
 // normalAt is normal, and nothing at all for a text that is not the protocol's.
 func normalAt(path, text string) string {
-	if strings.HasPrefix(path, ".flags.") || strings.HasSuffix(path, ".flags[].value") {
-		return "VALUE"
-	}
 	for _, suffix := range values {
 		if strings.HasSuffix(path, suffix) {
 			return "VALUE"
@@ -62,10 +59,9 @@ func normalAt(path, text string) string {
 	return normal(text)
 }
 
-// isData says that an object's keys are data: options are compared by name in the answers
-// that are about options, and elsewhere are not part of the protocol.
+// isData says that what stands there is data: which options there are is each program's.
 func isData(path string) bool {
-	return path != ".flags" && strings.HasSuffix(path, ".flags")
+	return strings.HasSuffix(path, ".flags") || strings.HasSuffix(path, ".flags[]")
 }
 
 // nameOf is a key, or "*" where keys are data: roles, for example.
