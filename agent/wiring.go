@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 	"golang.org/x/sys/unix"
+	"google.golang.org/protobuf/proto"
 
 	"agora.dev/agora/agent/core"
 	mesos "agora.dev/agora/api/mesos/v1"
@@ -94,7 +95,8 @@ func (a *Agent) info() (*mesos.AgentInfo, error) {
 		return nil, err
 	}
 	port := int32(c.Port)
-	return &mesos.AgentInfo{Hostname: &c.Hostname, Port: &port, Resources: all, Attributes: attributes, Domain: domain}, nil
+	return &mesos.AgentInfo{Hostname: &c.Hostname, Port: &port, Resources: all, Attributes: attributes, Domain: domain,
+		Checkpoint: proto.Bool(true)}, nil
 }
 
 // bootTime is when the machine was started, by the clock of today.

@@ -14,6 +14,7 @@ import (
 	"agora.dev/agora/agent/core"
 	"agora.dev/agora/api/codec"
 	mesos "agora.dev/agora/api/mesos/v1"
+	"agora.dev/agora/internal/buildinfo"
 	"agora.dev/agora/resources"
 )
 
@@ -50,8 +51,19 @@ func seconds(t time.Time) number { return number(float64(t.UnixMicro()) / 1e6) }
 
 func roundMilli(v float64) float64 { return math.Round(v*1000) / 1000 }
 
+// addBuild adds what is known of the build, as /version and /state have it.
+func addBuild(out map[string]any) {
+	build := buildinfo.Read()
+	out["build_date"], out["build_time"], out["build_user"] = build.Date, number(build.Time), build.User
+	if build.Revision != "" {
+		out["git_sha"] = build.Revision
+	}
+}
+
 func (s *Server) legacyVersion(w http.ResponseWriter, r *http.Request) {
-	writeJSON(w, r, map[string]any{"version": s.Version})
+	out := map[string]any{"version": s.Version}
+	addBuild(out)
+	writeJSON(w, r, out)
 }
 
 func (s *Server) legacyFlags(w http.ResponseWriter, r *http.Request) {
@@ -83,6 +95,7 @@ func (s *Server) legacyState(w http.ResponseWriter, r *http.Request) {
 		"resource_providers": []any{}, "frameworks": legacyFrameworks(snapshot.Frameworks),
 		"completed_frameworks": legacyFrameworks(snapshot.Completed),
 	}
+	addBuild(state)
 	if s.MasterHost != "" {
 		state["master_hostname"] = s.MasterHost
 	}

@@ -15,6 +15,7 @@ import (
 	"agora.dev/agora/api/codec"
 	mesos "agora.dev/agora/api/mesos/v1"
 	agentapi "agora.dev/agora/api/mesos/v1/agent"
+	"agora.dev/agora/internal/buildinfo"
 )
 
 const (
@@ -136,7 +137,7 @@ func (s *Server) operate(ctx context.Context, call *agentapi.Call) (*agentapi.Re
 		return out, nil
 	case agentapi.Call_GET_VERSION:
 		out := response(agentapi.Response_GET_VERSION)
-		out.GetVersion = &agentapi.Response_GetVersion{VersionInfo: &mesos.VersionInfo{Version: &s.Version}}
+		out.GetVersion = &agentapi.Response_GetVersion{VersionInfo: versionInfo(s.Version)}
 		return out, nil
 	case agentapi.Call_GET_FLAGS:
 		return s.getFlags(), nil
@@ -357,4 +358,13 @@ func findContainer(s *core.Snapshot, id containerizer.ID) (core.ExecutorView, bo
 		}
 	})
 	return found, ok
+}
+
+func versionInfo(version string) *mesos.VersionInfo {
+	build := buildinfo.Read()
+	out := &mesos.VersionInfo{Version: &version, BuildDate: &build.Date, BuildTime: &build.Time, BuildUser: &build.User}
+	if build.Revision != "" {
+		out.GitSha = &build.Revision
+	}
+	return out
 }

@@ -3,7 +3,9 @@ package core
 import (
 	"time"
 
+	"agora.dev/agora/api/mesos/v1"
 	"agora.dev/agora/api/mesos/v1/master"
+	"agora.dev/agora/api/mesos/v1/scheduler"
 )
 
 // Proto makes the message of an operator event.
@@ -22,9 +24,9 @@ func (e OperatorEvent) Proto() *master.Event {
 	case AgentRemoved:
 		return &master.Event{Type: master.Event_AGENT_REMOVED.Enum(), AgentRemoved: &master.Event_AgentRemoved{AgentId: agentID(e.Agent.ID)}}
 	case FrameworkAdded:
-		return &master.Event{Type: master.Event_FRAMEWORK_ADDED.Enum(), FrameworkAdded: &master.Event_FrameworkAdded{Framework: e.Framework.Proto()}}
+		return &master.Event{Type: master.Event_FRAMEWORK_ADDED.Enum(), FrameworkAdded: &master.Event_FrameworkAdded{Framework: e.Framework.eventProto()}}
 	case FrameworkUpdated:
-		return &master.Event{Type: master.Event_FRAMEWORK_UPDATED.Enum(), FrameworkUpdated: &master.Event_FrameworkUpdated{Framework: e.Framework.Proto()}}
+		return &master.Event{Type: master.Event_FRAMEWORK_UPDATED.Enum(), FrameworkUpdated: &master.Event_FrameworkUpdated{Framework: e.Framework.eventProto()}}
 	case FrameworkRemoved:
 		return &master.Event{Type: master.Event_FRAMEWORK_REMOVED.Enum(), FrameworkRemoved: &master.Event_FrameworkRemoved{FrameworkInfo: e.Framework.Info}}
 	}
@@ -66,11 +68,26 @@ func (f *Framework) Proto() *master.Response_GetFrameworks_Framework {
 		RegisteredTime:   timeInfo(f.RegisteredAt),
 		OfferConstraints: f.OfferConstraints,
 	}
+	// A first subscription counts as the last one, until there is another.
+	m.ReregisteredTime = m.RegisteredTime
 	if !f.ReregisteredAt.IsZero() {
 		m.ReregisteredTime = timeInfo(f.ReregisteredAt)
 	}
 	if !f.UnregisteredAt.IsZero() {
 		m.UnregisteredTime = timeInfo(f.UnregisteredAt)
+	}
+	if m.OfferConstraints == nil {
+		m.OfferConstraints = &scheduler.OfferConstraints{}
+	}
+	return m
+}
+
+// eventProto makes the message of a framework as events have it.
+func (f *Framework) eventProto() *master.Response_GetFrameworks_Framework {
+	m := f.Proto()
+	m.UnregisteredTime = &mesos.TimeInfo{Nanoseconds: ptr(int64(0))}
+	if len(m.OfferConstraints.GetRoleConstraints()) == 0 {
+		m.OfferConstraints = nil
 	}
 	return m
 }

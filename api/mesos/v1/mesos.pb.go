@@ -3976,13 +3976,15 @@ func (x *MasterInfo) GetCapabilities() []*MasterInfo_Capability {
 }
 
 type AgentInfo struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Hostname      *string                `protobuf:"bytes,1,req,name=hostname" json:"hostname,omitempty"`
-	Resources     []*Resource            `protobuf:"bytes,3,rep,name=resources" json:"resources,omitempty"`
-	Attributes    []*Attribute           `protobuf:"bytes,5,rep,name=attributes" json:"attributes,omitempty"`
-	Id            *AgentID               `protobuf:"bytes,6,opt,name=id" json:"id,omitempty"`
-	Port          *int32                 `protobuf:"varint,8,opt,name=port,def=5051" json:"port,omitempty"`
-	Domain        *DomainInfo            `protobuf:"bytes,10,opt,name=domain" json:"domain,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Hostname   *string                `protobuf:"bytes,1,req,name=hostname" json:"hostname,omitempty"`
+	Resources  []*Resource            `protobuf:"bytes,3,rep,name=resources" json:"resources,omitempty"`
+	Attributes []*Attribute           `protobuf:"bytes,5,rep,name=attributes" json:"attributes,omitempty"`
+	Id         *AgentID               `protobuf:"bytes,6,opt,name=id" json:"id,omitempty"`
+	// Not in the published v1 message; Mesos sends it all the same, from its internal one.
+	Checkpoint    *bool       `protobuf:"varint,7,opt,name=checkpoint" json:"checkpoint,omitempty"`
+	Port          *int32      `protobuf:"varint,8,opt,name=port,def=5051" json:"port,omitempty"`
+	Domain        *DomainInfo `protobuf:"bytes,10,opt,name=domain" json:"domain,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4048,6 +4050,13 @@ func (x *AgentInfo) GetId() *AgentID {
 		return x.Id
 	}
 	return nil
+}
+
+func (x *AgentInfo) GetCheckpoint() bool {
+	if x != nil && x.Checkpoint != nil {
+		return *x.Checkpoint
+	}
+	return false
 }
 
 func (x *AgentInfo) GetPort() int32 {
@@ -14650,14 +14659,17 @@ const file_mesos_v1_mesos_proto_rawDesc = "" +
 	"\aUNKNOWN\x10\x00\x12\x10\n" +
 	"\fAGENT_UPDATE\x10\x01\x12\x12\n" +
 	"\x0eAGENT_DRAINING\x10\x02\x12\f\n" +
-	"\bQUOTA_V2\x10\x03\"\x90\x04\n" +
+	"\bQUOTA_V2\x10\x03\"\xb0\x04\n" +
 	"\tAgentInfo\x12\x1a\n" +
 	"\bhostname\x18\x01 \x02(\tR\bhostname\x120\n" +
 	"\tresources\x18\x03 \x03(\v2\x12.mesos.v1.ResourceR\tresources\x123\n" +
 	"\n" +
 	"attributes\x18\x05 \x03(\v2\x13.mesos.v1.AttributeR\n" +
 	"attributes\x12!\n" +
-	"\x02id\x18\x06 \x01(\v2\x11.mesos.v1.AgentIDR\x02id\x12\x18\n" +
+	"\x02id\x18\x06 \x01(\v2\x11.mesos.v1.AgentIDR\x02id\x12\x1e\n" +
+	"\n" +
+	"checkpoint\x18\a \x01(\bR\n" +
+	"checkpoint\x12\x18\n" +
 	"\x04port\x18\b \x01(\x05:\x045051R\x04port\x12,\n" +
 	"\x06domain\x18\n" +
 	" \x01(\v2\x14.mesos.v1.DomainInfoR\x06domain\x1a\x94\x02\n" +

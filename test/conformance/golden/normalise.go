@@ -21,7 +21,7 @@ var rules = []rule{
 	{regexp.MustCompile(`[A-Za-z0-9+/]{22}==`), "BYTES"},
 	{regexp.MustCompile(`(localhost|127\.0\.0\.1|\[::1\]):\d+`), "ADDRESS"},
 	{regexp.MustCompile(`/[^ "']*/(slaves|meta)/`), "WORK/$1/"},
-	{regexp.MustCompile(`20\d\d-\d\d-\d\d \d\d:\d\d:\d\d( UTC)?`), "DATE"},
+	{regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d( UTC)?`), "DATE"},
 	{regexp.MustCompile(`\b1\.1[0-9]\.[0-9]+\b`), "VERSION"},
 	{regexp.MustCompile(`\b[0-9a-f]{40}\b`), "SHA"},
 	{regexp.MustCompile(`\b\d+\.\d{6,}(secs|ms|us|ns|mins|hrs)\b`), "DURATION"},
