@@ -25,6 +25,7 @@ type plain struct {
 	holdUntil  time.Time
 	expected   int
 	drawn      bool // both sorters draw
+	unshared   bool // shared volumes count as lent
 	overridden bool // some framework has had a minimum of its own
 }
 
@@ -189,7 +190,7 @@ func (p *plain) part(a *plainAgent, c plainClient, first bool) resources.Resourc
 		return nothing
 	}
 	part := a.free().AllocatableTo(c.role)
-	if part, _ = part.Sub(a.lent); !f.shared {
+	if part, _ = part.Sub(a.lent); !f.shared || p.unshared {
 		part = part.NonShared()
 	}
 	if !f.revocable {
@@ -313,7 +314,7 @@ func (p *plain) visit(a *plainAgent, offers []core.AllocatorOffer, first bool) (
 			n++
 			return true
 		}
-		if part.NonShared().IsEmpty() { // see leftovers
+		if p.without(func() bool { return p.part(a, c, first).IsEmpty() }) { // see leftovers
 			return true
 		}
 		err = fmt.Errorf("stage one %t: %s in %s gets %s, and is not offered it next", first, c.framework, c.role, part)
@@ -363,15 +364,27 @@ func (p *plain) visitDrawn(a *plainAgent, offers []core.AllocatorOffer, first bo
 
 // leftovers finds something that is free and that somebody should have got. Shared volumes may wait for the next
 // sweep: they were offered to somebody else.
-func (p *plain) leftovers() error {
+func (p *plain) leftovers() (err error) {
+	p.without(func() bool { err = p.unserved(); return err == nil })
+	return err
+}
+
+// without asks a question as if all shared volumes were lent.
+func (p *plain) without(question func() bool) bool {
+	p.unshared = true
+	defer func() { p.unshared = false }()
+	return question()
+}
+
+func (p *plain) unserved() error {
 	for id, a := range p.agents {
 		for _, c := range p.wanting() {
-			if part := p.part(a, c, false); !part.NonShared().IsEmpty() {
+			if part := p.part(a, c, false); !part.IsEmpty() {
 				return fmt.Errorf("%s of %s is left free, and %s in %s should have it", part, id, c.framework, c.role)
 			}
 			for _, role := range p.debts() {
 				if below(c.role, role) && !a.asked {
-					if part := p.part(a, c, true); !part.NonShared().IsEmpty() {
+					if part := p.part(a, c, true); !part.IsEmpty() {
 						return fmt.Errorf("%s of %s is left free, and is owed to %s in %s", part, id, c.framework, c.role)
 					}
 				}
