@@ -76,10 +76,14 @@ func TestSimulatedAgentsJoinWithTheirTasksAndSayGoodbye(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer fleet.Close()
-			agents, tasks := state(t, m.Addr())
-			if len(agents) != 30 || len(tasks.GetTasks()) != 116 {
-				t.Fatalf("%d agents, %d tasks; want 30, 116", len(agents), len(tasks.GetTasks()))
-			}
+			var tasks *masterpb.Response_GetTasks
+			eventually(t, "the master shows all of them", func() error {
+				var agents []*masterpb.Response_GetAgents_Agent
+				if agents, tasks = state(t, m.Addr()); len(agents) != 30 || len(tasks.GetTasks()) != 116 {
+					return fmt.Errorf("%d agents, %d tasks; want 30, 116", len(agents), len(tasks.GetTasks()))
+				}
+				return nil
+			})
 			owned := map[string]int{}
 			for _, task := range tasks.GetTasks() {
 				if task.GetState() != mesos.TaskState_TASK_RUNNING {
@@ -222,8 +226,14 @@ func TestStateTellsOfChangesBetweenTwoReads(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer fleet.Close()
-	first := taskStates(t, m.Addr())
-	if again := taskStates(t, m.Addr()); len(first) != 6 || !maps.Equal(first, again) {
+	var first map[string]string
+	eventually(t, "the master shows all tasks", func() error {
+		if first = taskStates(t, m.Addr()); len(first) != 6 {
+			return fmt.Errorf("tasks: %v", first)
+		}
+		return nil
+	})
+	if again := taskStates(t, m.Addr()); !maps.Equal(first, again) {
 		t.Fatalf("read twice: %v, then %v", first, again)
 	}
 	if err := fleet.Update(1, 1, mesos.TaskState_TASK_KILLING); err != nil {

@@ -213,6 +213,8 @@ func (a *agent) handle(message *link.FromMaster) {
 		for _, r := range m.ReconcileTasks.GetTasks() {
 			a.answerUnknown(taskKey{r.GetFrameworkId().GetValue(), r.GetTaskId().GetValue()})
 		}
+	case *link.FromMaster_ApplyOperation:
+		a.refuseOperation(m.ApplyOperation)
 	case *link.FromMaster_ShutdownFramework:
 		a.forget(m.ShutdownFramework.GetFrameworkId().GetValue())
 	case *link.FromMaster_DrainAgent:

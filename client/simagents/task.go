@@ -294,3 +294,13 @@ func (a *agent) drain() {
 		}
 	}
 }
+
+// refuseOperation answers an operation: a simulated agent has no disk to keep it on.
+func (a *agent) refuseOperation(m *link.ApplyOperation) {
+	id := uuid.New()
+	status := &mesos.OperationStatus{State: mesos.OperationState_OPERATION_ERROR.Enum(), AgentId: a.info.Id,
+		OperationId: m.GetOperation().GetId(), Uuid: &mesos.UUID{Value: id[:]},
+		Message: proto.String("Operation " + m.GetOperation().GetType().String() + " is not supported by a simulated agent")}
+	a.send(&link.FromAgent{Message: &link.FromAgent_OperationUpdate{OperationUpdate: &link.OperationUpdate{
+		FrameworkId: m.FrameworkId, AgentId: a.info.Id, OperationUuid: m.OperationUuid, Status: status, LatestStatus: status}}})
+}

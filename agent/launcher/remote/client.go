@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"sync"
 	"syscall"
 
@@ -16,7 +15,7 @@ import (
 // Client implements launcher.Launcher over the socket. It keeps idle connections, and
 // holds one always, which tells the launcher that an agent is there.
 type Client struct {
-	path string
+	dir string
 
 	mu     sync.Mutex
 	idle   []*net.UnixConn
@@ -32,7 +31,7 @@ var ErrAway = errors.New("the launcher does not answer")
 
 // Dial connects to the launcher in dir.
 func Dial(ctx context.Context, dir string) (*Client, error) {
-	c := &Client{path: filepath.Join(dir, SocketName)}
+	c := &Client{dir: dir}
 	var err error
 	if c.lease, err = c.connect(ctx); err != nil {
 		return nil, err
@@ -53,7 +52,12 @@ func (c *Client) Close() error {
 }
 
 func (c *Client) connect(ctx context.Context) (*net.UnixConn, error) {
-	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", c.path)
+	address, release, err := reachable(c.dir)
+	if err != nil {
+		return nil, fmt.Errorf("connect to launcher: %w: %w", ErrAway, err)
+	}
+	defer release()
+	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", address)
 	if err != nil {
 		return nil, fmt.Errorf("connect to launcher: %w: %w", ErrAway, err)
 	}

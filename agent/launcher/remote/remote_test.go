@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -117,4 +118,17 @@ func TestEnsureStartsALauncherOnce(t *testing.T) {
 	}
 	first.Close()
 	second.Close()
+}
+
+// A directory may be deeper than the address of a socket is long.
+func TestLauncherInADeepDirectoryIsReached(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root: a launcher makes cgroups")
+	}
+	dir := filepath.Join(t.TempDir(), strings.Repeat("deep/", 40), "launcher")
+	p := start(t, dir, "0s")
+	defer p.kill()
+	if list, err := p.List(t.Context()); err != nil || len(list) != 0 {
+		t.Errorf("containers of a new launcher: %v, %v", list, err)
+	}
 }

@@ -24,10 +24,18 @@ func Serve(ctx context.Context, dir string, l launcher.Launcher, abandoned time.
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("launcher socket: %w", err)
 	}
-	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	address, release, err := reachable(dir)
 	if err != nil {
 		return fmt.Errorf("launcher socket: %w", err)
 	}
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: address, Net: "unix"})
+	release()
+	if err != nil {
+		return fmt.Errorf("launcher socket: %w", err)
+	}
+	// The address may have been through a descriptor that is closed.
+	listener.SetUnlinkOnClose(false)
+	defer os.Remove(path)
 	if err := os.Chmod(path, 0o600); err != nil {
 		return fmt.Errorf("launcher socket: %w", err)
 	}
