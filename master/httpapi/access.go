@@ -84,7 +84,7 @@ var routeTable = map[string]routeAccess{
 	"/roles":                {realm: readonly},
 	"/maintenance/status":   {realm: readonly, action: auth.GetMaintenanceStatus},
 	"/flags":                {realm: readonly, action: auth.ViewFlags},
-	"/system/stats.json":    {realm: readonly},
+	"/system/stats":         {realm: readonly},
 	"/metrics/snapshot":     endpoint(readonly, "/metrics/snapshot"),
 	"/metrics/prometheus":   endpoint(readonly, "/metrics/snapshot"),
 	"/files/browse":         {realm: readonly, action: auth.AccessMesosLog},

@@ -216,7 +216,7 @@ var routeSamples = map[string]sample{
 }
 
 // plain are the routes that are asked by a GET and ask for nothing but a name.
-var plain = []string{"/health", "/version", "/redirect", "/help", "/", "/state", "/state-summary", "/slaves", "/frameworks", "/tasks",
+var plain = []string{"/health", "/system/stats", "/version", "/redirect", "/help", "/", "/state", "/state-summary", "/slaves", "/frameworks", "/tasks",
 	"/roles", "/system/stats.json", "/api/agora/link"}
 
 // samples lists one request for every route of the router and every call, and fails where none is known.

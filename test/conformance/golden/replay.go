@@ -165,7 +165,7 @@ func (t *Tester) open(ctx context.Context, r Request) (*http.Response, error) {
 
 func (t *Tester) transport() http.RoundTripper {
 	if t.client.Transport == nil {
-		t.client.Transport = &http.Transport{DisableCompression: true}
+		t.client.Transport = &http.Transport{DisableCompression: true, DisableKeepAlives: true}
 	}
 	return t.client.Transport
 }
