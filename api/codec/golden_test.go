@@ -109,25 +109,7 @@ func (r recorded) check(t *testing.T, path string) {
 		t.Errorf("%s: %v", path, err)
 		return
 	}
-	dropAgentCheckpoint(wantValue)
 	if diff := cmp.Diff(wantValue, gotValue); diff != "" {
 		t.Errorf("%s: (-recorded +ours)\n%.600s", path, diff)
-	}
-}
-
-// dropAgentCheckpoint removes AgentInfo.checkpoint, a leftover that our messages do not have.
-func dropAgentCheckpoint(v any) {
-	switch v := v.(type) {
-	case []any:
-		for _, e := range v {
-			dropAgentCheckpoint(e)
-		}
-	case map[string]any:
-		for name, e := range v {
-			if info, ok := e.(map[string]any); ok && name == "agent_info" {
-				delete(info, "checkpoint")
-			}
-			dropAgentCheckpoint(e)
-		}
 	}
 }
