@@ -6,9 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"agora.dev/agora/auth/tlsconfig"
@@ -30,8 +28,8 @@ type Config struct {
 
 	Launcher   string
 	OCIRuntime string
-	Isolation  string
 	ImageStore string
+	IsolatorOptions
 	NetworkOptions
 	VolumeOptions
 
@@ -76,8 +74,8 @@ func Default() Config {
 		ExecutorShutdownGracePeriod: 5 * time.Second, RecoveryTimeout: 15 * time.Minute,
 		RegistrationBackoffFactor: time.Second, GCDelay: 7 * 24 * time.Hour, HTTPHeartbeatInterval: 30 * time.Second,
 		AuthenticateHTTPExecutors: true, SwitchUser: os.Geteuid() == 0, SandboxDirectory: "/mnt/mesos/sandbox",
-		NetworkOptions: defaultNetworks(), MaxCompletedExecutors: 150, DefaultRole: "*", Version: "1.11.0",
-		TLS: tlsconfig.Options{VerifyServerCert: true},
+		IsolatorOptions: defaultIsolators(), NetworkOptions: defaultNetworks(), MaxCompletedExecutors: 150, DefaultRole: "*",
+		Version: "1.11.0", TLS: tlsconfig.Options{VerifyServerCert: true},
 	}
 }
 
@@ -94,7 +92,7 @@ func (c *Config) Flags(set *flags.Set) {
 	set.String(&c.Domain, "domain", `fault domain, as {"fault_domain":{"region":{"name":"r"},"zone":{"name":"z"}}}`)
 	set.String(&c.Launcher, "launcher", "native, or oci for an installed runtime (linux and posix mean native)")
 	set.String(&c.OCIRuntime, "oci_runtime", "the runtime of --launcher=oci: runc, crun, or a path")
-	set.String(&c.Isolation, "isolation", "accepted for compatibility; all isolators are always on")
+	c.isolatorFlags(set)
 	c.networkFlags(set)
 	c.volumeFlags(set)
 	set.Path(&c.ImageStore, "docker_store_dir", "directory of the image store")
@@ -165,23 +163,7 @@ func (c *Config) Check() error {
 			return fmt.Errorf("find the name of this machine: %w", err)
 		}
 	}
-	return c.checkIsolation()
-}
-
-// isolators are the values of --isolation that Mesos knows.
-var isolators = []string{
-	"cgroups", "posix", "disk", "filesystem", "docker", "appc", "volume", "gpu", "linux", "namespaces", "network",
-	"environment_secret", "windows", "native", "process",
-}
-
-func (c *Config) checkIsolation() error {
-	for part := range strings.SplitSeq(c.Isolation, ",") {
-		group, _, _ := strings.Cut(strings.TrimSpace(part), "/")
-		if group != "" && !slices.Contains(isolators, group) {
-			return fmt.Errorf("--isolation: %q is unknown", part)
-		}
-	}
-	return nil
+	return c.checkIsolators()
 }
 
 func (c *Config) address() string { return net.JoinHostPort(c.IP, strconv.Itoa(c.Port)) }

@@ -34,6 +34,7 @@ type Stack struct {
 	Containerizer containerizer.Containerizer
 	// Images removes images that nothing uses.
 	Images   agent.Images
+	linux    *linux.Containerizer
 	launcher *held
 	networks *networks
 	cgroups  string
@@ -54,6 +55,10 @@ func New(ctx context.Context, config agent.Config, log *slog.Logger) (*Stack, er
 	if err != nil {
 		return nil, err
 	}
+	isolators, err := isolation(config)
+	if err != nil {
+		return nil, err
+	}
 	networks, err := openNetworks(config, log)
 	if err != nil {
 		return nil, err
@@ -62,19 +67,24 @@ func New(ctx context.Context, config agent.Config, log *slog.Logger) (*Stack, er
 	if err != nil {
 		return nil, errors.Join(err, networks.close())
 	}
-	group := "/agora/" + name(config.WorkDir)
+	group := path.Join("/", config.CgroupsRoot, name(config.WorkDir))
 	c, err := linux.New(linux.Config{Launcher: held.launcher, Images: provisioner{images}, Fetcher: fetch, Networks: networks.Isolator,
 		Secrets:   secrets.Files{Dir: config.SecretsDir},
 		HostPaths: linux.HostPaths{Allow: agent.Directories(config.HostPathAllow), Create: agent.Directories(config.HostPathCreate)},
-		Dir:       filepath.Join(runtimeDir(config), "containerizer"), Cgroups: group, Log: log})
+		Dir:       filepath.Join(runtimeDir(config), "containerizer"), Cgroups: group, Isolation: isolators, Log: log})
 	if err != nil {
 		return nil, errors.Join(err, held.stop(ctx), held.close(), networks.close())
 	}
-	return &Stack{Containerizer: c, Images: pruner{images, c}, launcher: held, networks: networks, cgroups: group, missing: missing()}, nil
+	return &Stack{Containerizer: c, Images: pruner{images, c}, linux: c, launcher: held, networks: networks, cgroups: group,
+		missing: missing()}, nil
 }
 
-// Close lets go of the launcher. Containers run on.
-func (s *Stack) Close() error { return errors.Join(s.networks.close(), s.launcher.close()) }
+// Close ends the containerizer's own work and lets go of the launcher. Containers run on.
+func (s *Stack) Close() error {
+	// What is below the agent's group is in use, or is removed by Stop.
+	_ = s.linux.Close()
+	return errors.Join(s.networks.close(), s.launcher.close())
+}
 
 // stopTimeout bounds how long Stop waits for one container to be gone.
 const stopTimeout = 10 * time.Second

@@ -9,13 +9,16 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
+	"time"
 
 	"agora.dev/agora/agent/containerizer"
 	"agora.dev/agora/agent/isolators/cgroups"
 	"agora.dev/agora/agent/isolators/cni"
+	"agora.dev/agora/agent/isolators/isolation"
 	"agora.dev/agora/agent/isolators/secrets"
 	"agora.dev/agora/agent/launcher"
 	mesos "agora.dev/agora/api/mesos/v1"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // Config is what the containerizer is made of.
@@ -36,9 +39,8 @@ type Config struct {
 	// Cgroups is the path below which containers have their groups; empty means
 	// "/agora".
 	Cgroups string
-	// EnforceCPU caps a container at its cpu request when it has no limit
-	// (Mesos --cgroups_enable_cfs).
-	EnforceCPU bool
+	// Isolation are the options of the isolators.
+	Isolation Isolation
 	// AllowNewPrivileges lets set-user-id programs work in containers.
 	AllowNewPrivileges bool
 	// SeccompProfile is a file in Docker's format; empty means the built-in profile,
@@ -53,14 +55,18 @@ type Containerizer struct {
 	log       *slog.Logger
 	hierarchy cgroups.Hierarchy
 	secrets   *secrets.Store
+	watcher   *cgroups.Watcher // nil without memory controller
+	closing   chan struct{}
+	work      sync.WaitGroup // patrol, and the destruction of containers over a limit
 
 	// pruning is held for writing by Prune, and for reading from the provision of an
 	// image to the note that its layers are in use.
 	pruning sync.RWMutex
 
-	mu    sync.Mutex
-	lives *containerizer.Lives
-	boxes map[containerizer.ID]*box
+	mu     sync.Mutex
+	closed bool
+	lives  *containerizer.Lives
+	boxes  map[containerizer.ID]*box
 }
 
 // box is what is kept of a container.
@@ -72,6 +78,12 @@ type box struct {
 	ended  chan struct{}
 	result containerizer.Termination // set before ended is closed
 	pid    int
+
+	// Guarded by the containerizer's mutex.
+	closed     bool                       // it has ended, or never started
+	limitation *containerizer.Termination // why we end it
+	lower      *specs.LinuxMemory         // a limit that could not be lowered yet
+	watch      *cgroups.Watch
 }
 
 var errDestroyed = errors.New("container was destroyed during its launch")
@@ -95,8 +107,23 @@ func New(config Config) (*Containerizer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Containerizer{config: config, log: config.Log, hierarchy: hierarchy, secrets: files,
-		lives: containerizer.NewLives(), boxes: map[containerizer.ID]*box{}}, nil
+	if config.Isolation.On == nil {
+		if config.Isolation.On, err = isolation.Parse("", hierarchy); err != nil {
+			return nil, err
+		}
+	}
+	if config.Isolation.WatchInterval <= 0 {
+		config.Isolation.WatchInterval = 15 * time.Second
+	}
+	c := &Containerizer{config: config, log: config.Log, hierarchy: hierarchy, secrets: files, closing: make(chan struct{}),
+		lives: containerizer.NewLives(), boxes: map[containerizer.ID]*box{}}
+	if hierarchy.Has("memory") {
+		if c.watcher, err = cgroups.NewWatcher(); err != nil {
+			return nil, err
+		}
+	}
+	c.work.Go(c.patrol)
+	return c, nil
 }
 
 // Launch implements containerizer.Containerizer.
@@ -160,6 +187,7 @@ func (c *Containerizer) abandon(b *box) {
 	c.lives.End(b.id)
 	c.lives.Forget(b.id)
 	delete(c.boxes, b.id)
+	b.closed = true
 	close(b.ready)
 	close(b.ended)
 }
@@ -231,22 +259,40 @@ func (c *Containerizer) fetch(ctx context.Context, spec containerizer.Spec) erro
 	return nil
 }
 
-// Close removes the group that held the containers' groups, if none is left. It ends no
-// container: they outlive the agent.
+// Close ends what the containerizer does by itself, and removes the group that held the
+// containers' groups, if none is left. It ends no container: they outlive the agent. It
+// may be called again.
 func (c *Containerizer) Close() error {
+	c.mu.Lock()
+	again := c.closed
+	if c.closed = true; !again {
+		close(c.closing)
+	}
+	c.mu.Unlock()
+	if again {
+		return nil
+	}
+	if c.watcher != nil {
+		c.watcher.Close()
+	}
+	c.work.Wait()
 	_, err := c.hierarchy.At(c.config.Cgroups).Remove()
 	return err
 }
 
 // await keeps the result of a running container, and ends what was nested in it.
 func (c *Containerizer) await(b *box) {
+	c.observe(b)
 	exit, err := c.config.Launcher.Wait(context.Background(), string(b.id))
+	c.mu.Lock()
+	if b.closed = true; b.watch != nil {
+		b.watch.Close()
+	}
 	if err != nil {
 		b.result = containerizer.Termination{Message: err.Error()}
 	} else {
 		b.result = b.termination(exit)
 	}
-	c.mu.Lock()
 	orphans := c.lives.End(b.id)
 	c.mu.Unlock()
 	for _, id := range orphans {

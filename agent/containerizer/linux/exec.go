@@ -57,7 +57,7 @@ func (c *Containerizer) entering(b *box, spec containerizer.Spec) (launcher.Ente
 	if err != nil {
 		return launcher.Enter{}, err
 	}
-	b.Debug, b.Cgroup = true, p.Cgroup
+	b.Debug, b.Shares, b.Cgroup = true, true, p.Cgroup
 	oci := template.Spec("/")
 	cwd := spec.Sandbox
 	if _, err := os.Stat(filepath.Join(c.dir(parent), "root")); err == nil {

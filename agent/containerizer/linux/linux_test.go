@@ -32,6 +32,8 @@ type world struct {
 	t   *testing.T
 	ctx context.Context
 	dir string
+	// group is the cgroup path of the containers.
+	group string
 }
 
 func newWorld(t *testing.T, change ...func(*linux.Config)) *world {
@@ -54,7 +56,7 @@ func newWorld(t *testing.T, change ...func(*linux.Config)) *world {
 	if _, err := c.Recover(ctx, nil); err != nil {
 		t.Fatal(err)
 	}
-	w := &world{c, t, ctx, dir}
+	w := &world{c, t, ctx, dir, config.Cgroups}
 	t.Cleanup(func() {
 		list, _ := l.List(ctx)
 		for _, f := range list {

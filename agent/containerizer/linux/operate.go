@@ -10,49 +10,11 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 
 	"agora.dev/agora/agent/containerizer"
 	"agora.dev/agora/agent/launcher"
 	mesos "agora.dev/agora/api/mesos/v1"
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
-
-// state is the part of a box that a later agent needs.
-type state struct {
-	Cgroup      string
-	CPUs, MemMB float64 // requested
-	LimitCPUs   float64 // 0 for none
-	Debug       bool
-	Layers      []string `json:",omitempty"` // of its image
-}
-
-func (s state) save(dir string) error {
-	b, err := json.Marshal(s)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(dir, "state.json"), b, 0o600)
-}
-
-// termination explains an exit record. Mesos mem.cpp: the message names the request
-// and the maximum that was used.
-func (b *box) termination(exit launcher.Exit) containerizer.Termination {
-	out := containerizer.Termination{}
-	if exit.Known || exit.Status != 0 {
-		out.Status = &exit.Status
-	}
-	if !exit.OOM || exit.Status == 0 {
-		return out
-	}
-	const mib = 1 << 20
-	out.State = mesos.TaskState_TASK_FAILED
-	out.Reason = mesos.TaskStatus_REASON_CONTAINER_LIMITATION_MEMORY
-	out.Message = fmt.Sprintf("Memory limit exceeded: Requested: %gMB Limit: %dMB Maximum Used: %dMB", b.MemMB, exit.Limit/mib, exit.Peak/mib)
-	name, kind, value := "mem", mesos.Value_SCALAR, float64(exit.Peak)/mib
-	out.Limited = []*mesos.Resource{{Name: &name, Type: &kind, Scalar: &mesos.Value_Scalar{Value: &value}}}
-	return out
-}
 
 // Recover implements containerizer.Containerizer.
 func (c *Containerizer) Recover(ctx context.Context, known []containerizer.ID) ([]containerizer.Recovered, error) {
@@ -231,32 +193,6 @@ func (c *Containerizer) Remove(ctx context.Context, id containerizer.ID) error {
 	return nil
 }
 
-// Update implements containerizer.Containerizer. Mesos lowers no hard memory limit of
-// a live container; neither do we.
-func (c *Containerizer) Update(_ context.Context, id containerizer.ID, resources []*mesos.Resource, limits map[string]float64) error {
-	b, err := c.find(id)
-	if err != nil {
-		return err
-	}
-	if b.Cgroup == "" || len(c.hierarchy.Mounts) == 0 {
-		return nil
-	}
-	next := b.state
-	wanted := c.limits(&next, resources, limits)
-	group := c.hierarchy.At(b.Cgroup)
-	if usage, err := group.Read(); err == nil && wanted.Memory != nil && *wanted.Memory.Limit > 0 &&
-		(usage.Limit == 0 || uint64(*wanted.Memory.Limit) < usage.Limit) {
-		wanted.Memory = &specs.LinuxMemory{Reservation: wanted.Memory.Reservation}
-	}
-	if err := group.Set(wanted); err != nil {
-		return fmt.Errorf("update container %s: %w", id, err)
-	}
-	c.mu.Lock()
-	b.state = next
-	c.mu.Unlock()
-	return next.save(c.dir(id))
-}
-
 // Status implements containerizer.Containerizer.
 func (c *Containerizer) Status(_ context.Context, id containerizer.ID) (*mesos.ContainerStatus, error) {
 	b, err := c.find(id)
@@ -265,39 +201,4 @@ func (c *Containerizer) Status(_ context.Context, id containerizer.ID) (*mesos.C
 	}
 	pid := uint32(b.pid)
 	return &mesos.ContainerStatus{ContainerId: id.Proto(), ExecutorPid: &pid, NetworkInfos: c.networkInfos(id)}, nil
-}
-
-// Usage implements containerizer.Containerizer.
-func (c *Containerizer) Usage(_ context.Context, id containerizer.ID) (*mesos.ResourceStatistics, error) {
-	b, err := c.find(id)
-	if err != nil {
-		return nil, err
-	}
-	now := float64(time.Now().UnixNano()) / 1e9
-	out := &mesos.ResourceStatistics{Timestamp: &now}
-	c.networkUsage(b, out)
-	if b.Cgroup == "" || len(c.hierarchy.Mounts) == 0 {
-		return out, nil
-	}
-	u, err := c.hierarchy.At(b.Cgroup).Read()
-	if err != nil {
-		return nil, fmt.Errorf("usage of container %s: %w", id, err)
-	}
-	user, system, throttled := u.User.Seconds(), u.System.Seconds(), u.ThrottledTime.Seconds()
-	periods, nrThrottled, processes := uint32(u.Periods), uint32(u.Throttled), uint32(u.Processes)
-	out.CpusUserTimeSecs, out.CpusSystemTimeSecs, out.CpusThrottledTimeSecs = &user, &system, &throttled
-	out.CpusNrPeriods, out.CpusNrThrottled, out.Processes = &periods, &nrThrottled, &processes
-	cpus := b.CPUs
-	if b.LimitCPUs > 0 {
-		cpus = b.LimitCPUs
-	}
-	out.CpusLimit = &cpus
-	out.MemTotalBytes, out.MemRssBytes, out.MemCacheBytes = &u.Memory, &u.RSS, &u.Cache
-	out.MemAnonBytes, out.MemFileBytes, out.MemMappedFileBytes, out.MemSwapBytes = &u.RSS, &u.Cache, &u.MappedFile, &u.Swap
-	if u.Limit > 0 {
-		out.MemLimitBytes = &u.Limit
-	}
-	soft := uint64(b.MemMB * (1 << 20))
-	out.MemSoftLimitBytes = &soft
-	return out, nil
 }

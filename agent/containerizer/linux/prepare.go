@@ -4,15 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"agora.dev/agora/agent/containerizer"
 	"agora.dev/agora/agent/isolators/seccomp"
 	"agora.dev/agora/agent/launcher"
-	"agora.dev/agora/agent/launcher/native"
 	"agora.dev/agora/agent/launcher/template"
 	mesos "agora.dev/agora/api/mesos/v1"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -193,97 +190,6 @@ func remove(oci *specs.Spec, kind specs.LinuxNamespaceType) {
 		}
 	}
 	oci.Linux.Namespaces = kept
-}
-
-// cgroup places the container: below the agent's path by itself, nested below its
-// parent, or in its parent's group.
-func (c *Containerizer) cgroup(b *box, oci *specs.Spec, spec containerizer.Spec) {
-	parent, nested := spec.ID.Parent()
-	path := filepath.Join(c.config.Cgroups, string(spec.ID))
-	if nested {
-		if p, err := c.find(parent); err == nil {
-			share := spec.ShareCgroups
-			path = filepath.Join(p.Cgroup, strings.TrimPrefix(string(spec.ID), string(parent)+"."))
-			if share {
-				path = p.Cgroup
-				oci.Annotations = map[string]string{native.Share: path}
-			}
-		}
-	}
-	b.Cgroup, oci.Linux.CgroupsPath = path, path
-	devices := oci.Linux.Resources.Devices
-	oci.Linux.Resources = c.limits(&b.state, spec.Resources, spec.Limits)
-	oci.Linux.Resources.Devices = devices
-	if oci.Process != nil && oci.Linux.Resources.Memory != nil {
-		if limit, ok := spec.Limits["mem"]; ok && limit > b.MemMB {
-			score := oomScore(b.MemMB)
-			oci.Process.OOMScoreAdj = &score
-		}
-	}
-}
-
-// Mesos cgroups/cpu and cgroups/mem: shares 1024 a cpu, at least 2; quota per 100 ms,
-// at least 1 ms; soft limit the request, at least 32 MB; hard limit the limit.
-const (
-	minMemMB  = 32
-	minShares = 2
-	period    = 100000
-	minQuota  = 1000
-)
-
-func (c *Containerizer) limits(s *state, resources []*mesos.Resource, limits map[string]float64) *specs.LinuxResources {
-	s.CPUs, s.MemMB, s.LimitCPUs = scalar(resources, "cpus"), scalar(resources, "mem"), 0
-	out := &specs.LinuxResources{}
-	if s.CPUs > 0 {
-		shares, length := uint64(max(s.CPUs*1024, minShares)), uint64(period)
-		out.CPU = &specs.LinuxCPU{Shares: &shares}
-		limit, limited := limits["cpus"]
-		if !limited && c.config.EnforceCPU {
-			limit, limited = s.CPUs, true
-		}
-		if limited {
-			quota := int64(-1)
-			if !math.IsInf(limit, 1) {
-				quota, s.LimitCPUs = int64(max(limit*period, minQuota)), limit
-			}
-			out.CPU.Quota, out.CPU.Period = &quota, &length
-		}
-	}
-	if s.MemMB > 0 {
-		const mib = 1 << 20
-		soft := int64(max(s.MemMB, minMemMB) * mib)
-		hard := soft
-		if limit, ok := limits["mem"]; ok {
-			hard = int64(-1)
-			if !math.IsInf(limit, 1) {
-				hard = int64(max(limit, minMemMB) * mib)
-			}
-		}
-		out.Memory = &specs.LinuxMemory{Reservation: &soft, Limit: &hard}
-	}
-	return out
-}
-
-// oomScore is 1000 less the share of the machine's memory that was asked for, so that
-// containers over their request go first.
-func oomScore(requestMB float64) int {
-	var total float64
-	if b, err := os.ReadFile("/proc/meminfo"); err == nil {
-		fmt.Sscanf(string(b), "MemTotal: %f", &total)
-	}
-	if total <= 0 {
-		return 0
-	}
-	return int(min(max(1000-1000*requestMB*1024/total, 2), 999))
-}
-
-func scalar(resources []*mesos.Resource, name string) (sum float64) {
-	for _, r := range resources {
-		if r.GetName() == name {
-			sum += r.GetScalar().GetValue()
-		}
-	}
-	return sum
 }
 
 var errNoCommand = errors.New("neither the command nor the image names a program")

@@ -25,7 +25,7 @@ type Hierarchy struct {
 	Mounts map[string]string
 }
 
-var controllers = []string{"cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids"}
+var controllers = []string{"cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "hugetlb", "perf_event", "net_cls", "net_prio"}
 
 // Detect reads the hierarchies from /proc/self/mountinfo. A host without any gives an
 // empty Hierarchy.
@@ -62,6 +62,23 @@ func Detect() (Hierarchy, error) {
 		return Hierarchy{V2: true, Mounts: map[string]string{"": v2}}, lines.Err()
 	}
 	return Hierarchy{}, lines.Err()
+}
+
+// Has reports whether containers can be given the controller; cpuacct, devices, freezer
+// and perf_event are part of version 2 itself.
+func (h Hierarchy) Has(controller string) bool {
+	if !h.V2 {
+		_, ok := h.Mounts[controller]
+		return ok
+	}
+	switch controller {
+	case "cpuacct", "devices", "freezer", "perf_event":
+		return true
+	case "blkio":
+		controller = "io"
+	}
+	b, _ := os.ReadFile(filepath.Join(h.Mounts[""], "cgroup.controllers"))
+	return slices.Contains(strings.Fields(string(b)), controller)
 }
 
 // Usable reports whether groups can be made below prefix, and why not.
@@ -179,4 +196,13 @@ func write(dir, file, value string) error {
 		return fmt.Errorf("write %q to %s: %w", value, filepath.Join(dir, file), err)
 	}
 	return nil
+}
+
+// CountsSwap reports whether limits on swap are possible.
+func (h Hierarchy) CountsSwap() bool {
+	if !h.V2 {
+		_, err := os.Stat(filepath.Join(h.Mounts["memory"], "memory.memsw.limit_in_bytes"))
+		return err == nil && h.Mounts["memory"] != ""
+	}
+	return h.Has("memory")
 }

@@ -1,7 +1,9 @@
 package cgroups
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"strconv"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -13,101 +15,156 @@ func (g Group) Set(r *specs.LinuxResources) error {
 	if r == nil {
 		return nil
 	}
-	settings := settingsV1(r)
-	if g.V2 {
-		settings = settingsV2(r)
-	}
+	settings := g.settings(r)
 	for _, s := range settings {
 		dir, ok := g.Paths[s.controller]
 		if !ok {
 			return fmt.Errorf("cgroup controller %s is not available", s.controller)
 		}
-		if err := write(dir, s.file, s.value); err != nil {
-			if s.optional {
-				continue
-			}
+		err := write(dir, s.file, s.value)
+		if err != nil && s.or != "" && errors.Is(err, os.ErrNotExist) {
+			err = write(dir, s.or, s.orValue)
+		}
+		if err != nil && !s.optional {
 			return err
 		}
 	}
 	return nil
 }
 
+func (g Group) settings(r *specs.LinuxResources) []setting {
+	if g.V2 {
+		return settingsV2(r)
+	}
+	out := settingsV1(r)
+	if m := r.Memory; m != nil && m.Limit != nil && m.Swap != nil && g.raises(*m.Swap) {
+		// Memory and swap together may never be below memory alone.
+		for i := range out {
+			if out[i].file == "memory.memsw.limit_in_bytes" {
+				s := out[i]
+				out = append([]setting{s}, append(out[:i:i], out[i+1:]...)...)
+				break
+			}
+		}
+	}
+	return out
+}
+
+// raises reports whether a limit on memory and swap is above the present one.
+func (g Group) raises(limit int64) bool {
+	return limit < 0 || uint64(limit) > number(g.Paths["memory"], "memory.memsw.limit_in_bytes")
+}
+
+// setting is one file to write; or is the file that takes its place on other kernels.
 type setting struct {
 	controller, file, value string
 	optional                bool
+	or, orValue             string
 }
 
+// list collects settings of one controller.
+type list struct {
+	controller string
+	out        []setting
+}
+
+func (l *list) add(file, value string) {
+	l.out = append(l.out, setting{controller: l.controller, file: file, value: value})
+}
+
+func number64(v int64) string { return strconv.FormatInt(v, 10) }
+
 func settingsV1(r *specs.LinuxResources) []setting {
-	var out []setting
-	add := func(controller, file, value string) {
-		out = append(out, setting{controller: controller, file: file, value: value})
-	}
+	memory, cpu, pids, devices := &list{controller: "memory"}, &list{controller: "cpu"}, &list{controller: "pids"}, &list{controller: "devices"}
 	if m := r.Memory; m != nil {
 		if m.Reservation != nil {
-			add("memory", "memory.soft_limit_in_bytes", strconv.FormatInt(*m.Reservation, 10))
+			memory.add("memory.soft_limit_in_bytes", number64(*m.Reservation))
 		}
 		if m.Limit != nil {
-			add("memory", "memory.limit_in_bytes", strconv.FormatInt(*m.Limit, 10))
+			memory.add("memory.limit_in_bytes", number64(*m.Limit))
 		}
 		if m.Swap != nil {
-			out = append(out, setting{"memory", "memory.memsw.limit_in_bytes", strconv.FormatInt(*m.Swap, 10), true})
+			memory.add("memory.memsw.limit_in_bytes", number64(*m.Swap))
 		}
 	}
 	if c := r.CPU; c != nil {
 		if c.Shares != nil {
-			add("cpu", "cpu.shares", strconv.FormatUint(*c.Shares, 10))
+			cpu.add("cpu.shares", strconv.FormatUint(*c.Shares, 10))
 		}
 		if c.Period != nil {
-			add("cpu", "cpu.cfs_period_us", strconv.FormatUint(*c.Period, 10))
+			cpu.add("cpu.cfs_period_us", strconv.FormatUint(*c.Period, 10))
 		}
 		if c.Quota != nil {
-			add("cpu", "cpu.cfs_quota_us", strconv.FormatInt(*c.Quota, 10))
+			cpu.add("cpu.cfs_quota_us", number64(*c.Quota))
 		}
 	}
 	if p := r.Pids; p != nil && p.Limit != nil {
-		add("pids", "pids.max", maxOr(*p.Limit))
+		pids.add("pids.max", maxOr(*p.Limit))
 	}
 	for _, d := range r.Devices {
 		file := "devices.deny"
 		if d.Allow {
 			file = "devices.allow"
 		}
-		add("devices", file, deviceRule(d))
+		devices.add(file, deviceRule(d))
+	}
+	out := append(append(append(memory.out, cpu.out...), pids.out...), devices.out...)
+	out = append(append(out, cpuset("cpuset", r.CPU)...), blockV1(r.BlockIO)...)
+	for _, h := range r.HugepageLimits {
+		out = append(out, setting{controller: "hugetlb", file: "hugetlb." + h.Pagesize + ".limit_in_bytes", value: strconv.FormatUint(h.Limit, 10)})
+	}
+	if r.Network != nil && r.Network.ClassID != nil {
+		out = append(out, setting{controller: "net_cls", file: "net_cls.classid", value: strconv.FormatUint(uint64(*r.Network.ClassID), 10)})
 	}
 	return out
 }
 
 func settingsV2(r *specs.LinuxResources) []setting {
-	var out []setting
-	add := func(file, value string) { out = append(out, setting{file: file, value: value}) }
+	l := &list{}
 	if m := r.Memory; m != nil {
 		if m.Reservation != nil {
-			add("memory.low", strconv.FormatInt(*m.Reservation, 10))
+			l.add("memory.low", number64(*m.Reservation))
 		}
 		if m.Limit != nil {
-			add("memory.max", maxOr(*m.Limit))
-			out = append(out, setting{file: "memory.oom.group", value: "1", optional: true})
+			l.add("memory.max", maxOr(*m.Limit))
+			l.out = append(l.out, setting{file: "memory.oom.group", value: "1", optional: true})
 		}
 		if m.Swap != nil && m.Limit != nil {
-			out = append(out, setting{file: "memory.swap.max", value: maxOr(*m.Swap - *m.Limit), optional: true})
+			// Without swap the file is missing, and there is nothing to limit.
+			l.out = append(l.out, setting{file: "memory.swap.max", value: maxOr(max(*m.Swap-*m.Limit, min(*m.Swap, 0))), optional: true})
 		}
 	}
 	if c := r.CPU; c != nil {
 		if c.Shares != nil {
-			add("cpu.weight", strconv.FormatUint(Weight(*c.Shares), 10))
+			l.add("cpu.weight", strconv.FormatUint(Weight(*c.Shares), 10))
 		}
 		if c.Quota != nil {
 			period := uint64(100000)
 			if c.Period != nil {
 				period = *c.Period
 			}
-			add("cpu.max", maxOr(*c.Quota)+" "+strconv.FormatUint(period, 10))
+			l.add("cpu.max", maxOr(*c.Quota)+" "+strconv.FormatUint(period, 10))
 		}
 	}
 	if p := r.Pids; p != nil && p.Limit != nil {
-		add("pids.max", maxOr(*p.Limit))
+		l.add("pids.max", maxOr(*p.Limit))
 	}
-	return out
+	for _, h := range r.HugepageLimits {
+		l.add("hugetlb."+h.Pagesize+".max", strconv.FormatUint(h.Limit, 10))
+	}
+	return append(append(l.out, cpuset("", r.CPU)...), blockV2(r.BlockIO)...)
+}
+
+// cpuset is the same on both versions.
+func cpuset(controller string, c *specs.LinuxCPU) []setting {
+	l := &list{controller: controller}
+	if c != nil && c.Cpus != "" {
+		l.add("cpuset.cpus", c.Cpus)
+	}
+	if c != nil && c.Mems != "" {
+		l.add("cpuset.mems", c.Mems)
+	}
+	return l.out
 }
 
 // Weight turns v1 shares (1024 for one cpu) into a v2 weight (100 for one cpu).
@@ -119,7 +176,7 @@ func maxOr(v int64) string {
 	if v < 0 {
 		return "max"
 	}
-	return strconv.FormatInt(v, 10)
+	return number64(v)
 }
 
 func deviceRule(d specs.LinuxDeviceCgroup) string {
@@ -128,10 +185,10 @@ func deviceRule(d specs.LinuxDeviceCgroup) string {
 		kind = "a"
 	}
 	if d.Major != nil && *d.Major >= 0 {
-		major = strconv.FormatInt(*d.Major, 10)
+		major = number64(*d.Major)
 	}
 	if d.Minor != nil && *d.Minor >= 0 {
-		minor = strconv.FormatInt(*d.Minor, 10)
+		minor = number64(*d.Minor)
 	}
 	if access == "" {
 		access = "rwm"

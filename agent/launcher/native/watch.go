@@ -99,9 +99,8 @@ func (l *Launcher) observe(c *container) error {
 func (l *Launcher) finish(c *container, reap func() (int32, bool)) {
 	exit := launcher.Exit{}
 	exit.Status, exit.Known = c.status()
-	if usage, err := c.place.limits.Read(); err == nil {
-		exit.OOM, exit.Limit, exit.Peak = usage.OOMKills > 0, usage.Limit, usage.Peak
-	}
+	usage := c.place.limits.Exhaustion()
+	exit.OOM, exit.Limit, exit.Peak = usage.LimitHit, usage.Limit, usage.Peak
 	if reap == nil && !exit.Known {
 		// Its init can only have been killed: otherwise it writes the status.
 		exit.Status = int32(unix.SIGKILL)

@@ -49,9 +49,8 @@ func (l *Launcher) observe(c *container) error {
 func (l *Launcher) finish(c *container) {
 	exit := launcher.Exit{}
 	exit.Status, exit.Known = c.status()
-	if usage, err := c.place.limits.Read(); err == nil {
-		exit.OOM, exit.Limit, exit.Peak = usage.OOMKills > 0, usage.Limit, usage.Peak
-	}
+	usage := c.place.limits.Exhaustion()
+	exit.OOM, exit.Limit, exit.Peak = usage.LimitHit, usage.Limit, usage.Peak
 	if exit.Known {
 		l.save(c, exit)
 	}

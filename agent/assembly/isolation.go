@@ -1,0 +1,24 @@
+package assembly
+
+import (
+	"agora.dev/agora/agent"
+	"agora.dev/agora/agent/containerizer/linux"
+	"agora.dev/agora/agent/isolators/cgroups"
+	names "agora.dev/agora/agent/isolators/isolation"
+)
+
+// isolation turns the agent's options into the containerizer's.
+func isolation(config agent.Config) (linux.Isolation, error) {
+	h, err := cgroups.Detect()
+	if err != nil {
+		return linux.Isolation{}, err
+	}
+	on, err := names.Parse(config.Isolation, h)
+	if err != nil {
+		return linux.Isolation{}, err
+	}
+	return linux.Isolation{
+		On: on, EnforceCPU: config.CgroupsEnableCFS, LimitSwap: config.CgroupsLimitSwap,
+		RevocableCPULowPriority: config.RevocableCPULowPriority,
+	}, nil
+}

@@ -1,0 +1,58 @@
+package linux
+
+import (
+	"time"
+
+	"agora.dev/agora/agent/isolators/isolation"
+)
+
+// Isolation are the options of the isolators.
+type Isolation struct {
+	// On are the isolators that work; nil stands for those of an empty --isolation.
+	On isolation.Set
+	// EnforceCPU caps a container at its cpu request when it has no limit
+	// (Mesos --cgroups_enable_cfs).
+	EnforceCPU bool
+	// LimitSwap makes the memory limit hold for memory and swap together
+	// (Mesos --cgroups_limit_swap).
+	LimitSwap bool
+	// RevocableCPULowPriority gives revocable cpus a hundredth of the shares
+	// (Mesos --revocable_cpu_low_priority).
+	RevocableCPULowPriority bool
+	// WatchInterval is how often memory limits that could not be lowered at once are tried
+	// again; 0 means 15 s.
+	WatchInterval time.Duration
+}
+
+// patrol looks at all containers now and then, until the containerizer is closed.
+func (c *Containerizer) patrol() {
+	tick := time.NewTicker(c.config.Isolation.WatchInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-c.closing:
+			return
+		}
+		for _, b := range c.running() {
+			c.lowerLater(b)
+		}
+	}
+}
+
+// running are the containers that have been launched and have not ended.
+func (c *Containerizer) running() (out []*box) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, b := range c.boxes {
+		select {
+		case <-b.ready:
+		default:
+			continue
+		}
+		if !b.closed {
+			out = append(out, b)
+		}
+	}
+	return out
+}

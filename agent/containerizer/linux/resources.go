@@ -1,0 +1,187 @@
+package linux
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"agora.dev/agora/agent/containerizer"
+	"agora.dev/agora/agent/isolators/isolation"
+	"agora.dev/agora/agent/launcher/native"
+	mesos "agora.dev/agora/api/mesos/v1"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// Mesos cgroups/cpu and cgroups/mem: shares 1024 a cpu, 10 a revocable one, at least 2;
+// quota per 100 ms, at least 1 ms; soft limit the request, at least 32 MB; hard limit the
+// limit.
+const (
+	minMemMB        = 32
+	sharesPerCPU    = 1024
+	sharesRevocable = 10
+	minShares       = 2
+	period          = 100000
+	minQuota        = 1000
+	mib             = 1 << 20
+)
+
+// cgroup places the container: below the agent's path by itself, nested below its
+// parent, or in its parent's group.
+func (c *Containerizer) cgroup(b *box, oci *specs.Spec, spec containerizer.Spec) {
+	parent, nested := spec.ID.Parent()
+	path := filepath.Join(c.config.Cgroups, string(spec.ID))
+	if nested {
+		if p, err := c.find(parent); err == nil {
+			path = filepath.Join(p.Cgroup, strings.TrimPrefix(string(spec.ID), string(parent)+"."))
+			if b.Shares = spec.ShareCgroups; b.Shares {
+				path = p.Cgroup
+				oci.Annotations = map[string]string{native.Share: path}
+			}
+		}
+	}
+	b.Cgroup, oci.Linux.CgroupsPath = path, path
+	given := oci.Linux.Resources
+	oci.Linux.Resources = c.limits(&b.state, spec.Resources, spec.Limits)
+	oci.Linux.Resources.Devices = given.Devices
+	if oci.Process != nil && oci.Linux.Resources.Memory != nil {
+		if limit, ok := spec.Limits["mem"]; ok && limit > b.MemMB {
+			score := oomScore(b.MemMB)
+			oci.Process.OOMScoreAdj = &score
+		}
+	}
+}
+
+// limits turns requests and ceilings into those of control groups.
+func (c *Containerizer) limits(s *state, resources []*mesos.Resource, limits map[string]float64) *specs.LinuxResources {
+	s.CPUs, s.MemMB, s.LimitCPUs = scalar(resources, "cpus"), scalar(resources, "mem"), 0
+	out := &specs.LinuxResources{}
+	if s.CPUs > 0 && c.config.Isolation.On.Has(isolation.CPU) {
+		out.CPU = c.cpu(s, resources, limits)
+	}
+	if s.MemMB > 0 && c.config.Isolation.On.Has(isolation.Memory) {
+		out.Memory = c.memory(s, limits)
+	}
+	return out
+}
+
+func (c *Containerizer) cpu(s *state, resources []*mesos.Resource, limits map[string]float64) *specs.LinuxCPU {
+	per := float64(sharesPerCPU)
+	if c.config.Isolation.RevocableCPULowPriority && revocable(resources, "cpus") {
+		per = sharesRevocable
+	}
+	shares, length := uint64(max(s.CPUs*per, minShares)), uint64(period)
+	out := &specs.LinuxCPU{Shares: &shares}
+	limit, limited := limits["cpus"]
+	if !limited && c.config.Isolation.EnforceCPU {
+		limit, limited = s.CPUs, true
+	}
+	if limited {
+		quota := int64(-1)
+		if !math.IsInf(limit, 1) {
+			quota, s.LimitCPUs = int64(max(limit*period, minQuota)), limit
+		}
+		out.Quota, out.Period = &quota, &length
+	}
+	return out
+}
+
+func (c *Containerizer) memory(s *state, limits map[string]float64) *specs.LinuxMemory {
+	soft := int64(max(s.MemMB, minMemMB) * mib)
+	hard := soft
+	if limit, ok := limits["mem"]; ok {
+		hard = -1
+		if !math.IsInf(limit, 1) {
+			hard = int64(max(limit, minMemMB) * mib)
+		}
+	}
+	out := &specs.LinuxMemory{Reservation: &soft, Limit: &hard}
+	if c.config.Isolation.LimitSwap {
+		both := hard
+		out.Swap = &both
+	}
+	return out
+}
+
+// Update implements containerizer.Containerizer. A hard memory limit that cannot be
+// lowered yet, because the container holds more, is lowered as soon as it can.
+func (c *Containerizer) Update(_ context.Context, id containerizer.ID, resources []*mesos.Resource, limits map[string]float64) error {
+	b, err := c.find(id)
+	if err != nil {
+		return err
+	}
+	group, ok := c.group(b.state)
+	if !ok {
+		return nil
+	}
+	c.mu.Lock()
+	next := b.state
+	c.mu.Unlock()
+	wanted := c.limits(&next, resources, limits)
+	lowered, err := group.SetLive(wanted)
+	if err != nil {
+		return fmt.Errorf("update container %s: %w", id, err)
+	}
+	c.mu.Lock()
+	b.state, b.lower = next, nil
+	if !lowered {
+		b.lower = wanted.Memory
+	}
+	c.mu.Unlock()
+	return next.save(c.dir(id))
+}
+
+// lowerLater tries once more what Update could not do.
+func (c *Containerizer) lowerLater(b *box) {
+	c.mu.Lock()
+	wanted := b.lower
+	c.mu.Unlock()
+	group, ok := c.group(b.state)
+	if wanted == nil || !ok {
+		return
+	}
+	lowered, err := group.SetLive(&specs.LinuxResources{Memory: wanted})
+	if err != nil {
+		c.log.Warn("memory limit not lowered", "container", b.id, "error", err)
+	}
+	if lowered {
+		c.mu.Lock()
+		if b.lower == wanted {
+			b.lower = nil
+		}
+		c.mu.Unlock()
+	}
+}
+
+// oomScore is 1000 less the share of the machine's memory that was asked for, so that
+// containers over their request go first.
+func oomScore(requestMB float64) int {
+	var total float64
+	if b, err := os.ReadFile("/proc/meminfo"); err == nil {
+		fmt.Sscanf(string(b), "MemTotal: %f", &total)
+	}
+	if total <= 0 {
+		return 0
+	}
+	return int(min(max(1000-1000*requestMB*1024/total, 2), 999))
+}
+
+func scalar(resources []*mesos.Resource, name string) (sum float64) {
+	for _, r := range resources {
+		if r.GetName() == name {
+			sum += r.GetScalar().GetValue()
+		}
+	}
+	return sum
+}
+
+func revocable(resources []*mesos.Resource, name string) bool {
+	for _, r := range resources {
+		if r.GetName() == name && r.GetRevocable() != nil {
+			return true
+		}
+	}
+	return false
+}

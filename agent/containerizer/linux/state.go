@@ -1,0 +1,37 @@
+package linux
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+
+	"agora.dev/agora/agent/isolators/cgroups"
+)
+
+// state is the part of a box that a later agent needs.
+type state struct {
+	Cgroup string
+	// Shares is set for a container in the cgroups of its parent, or of the container
+	// that it entered: what they say is the other's.
+	Shares      bool    `json:",omitempty"`
+	CPUs, MemMB float64 // requested
+	LimitCPUs   float64 // 0 for none
+	Debug       bool
+	Layers      []string `json:",omitempty"` // of its image
+}
+
+func (s state) save(dir string) error {
+	b, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "state.json"), b, 0o600)
+}
+
+// group is the container's own control group; ok is false when it has none.
+func (c *Containerizer) group(s state) (g cgroups.Group, ok bool) {
+	if s.Cgroup == "" || s.Shares || len(c.hierarchy.Mounts) == 0 {
+		return g, false
+	}
+	return c.hierarchy.At(s.Cgroup), true
+}

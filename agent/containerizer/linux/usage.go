@@ -1,0 +1,115 @@
+package linux
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"agora.dev/agora/agent/containerizer"
+	"agora.dev/agora/agent/isolators/cgroups"
+	"agora.dev/agora/agent/isolators/isolation"
+	mesos "agora.dev/agora/api/mesos/v1"
+)
+
+// Usage implements containerizer.Containerizer. A container in its parent's cgroups has
+// none of its own: its figures are part of the parent's.
+func (c *Containerizer) Usage(_ context.Context, id containerizer.ID) (*mesos.ResourceStatistics, error) {
+	b, err := c.find(id)
+	if err != nil {
+		return nil, err
+	}
+	now := float64(time.Now().UnixNano()) / 1e9
+	out := &mesos.ResourceStatistics{Timestamp: &now}
+	c.networkUsage(b, out)
+	c.mu.Lock()
+	s, watch := b.state, b.watch
+	c.mu.Unlock()
+	group, ok := c.group(s)
+	if !ok {
+		return out, nil
+	}
+	u, err := group.Read()
+	if err != nil {
+		return nil, fmt.Errorf("usage of container %s: %w", id, err)
+	}
+	on := c.config.Isolation.On
+	if on.Has(isolation.CPU) || on.Has(isolation.PosixCPU) {
+		cpuUsage(out, s, u)
+	}
+	if on.Has(isolation.Memory) || on.Has(isolation.PosixMem) {
+		memoryUsage(out, s, u)
+	}
+	if on.Has(isolation.Memory) {
+		low, medium, critical := u.Pressure()
+		if watch != nil && !group.V2 {
+			low, medium, critical = watch.Pressure()
+		}
+		out.MemLowPressureCounter, out.MemMediumPressureCounter, out.MemCriticalPressureCounter = &low, &medium, &critical
+	}
+	if on.Has(isolation.BlockIO) {
+		out.BlkioStatistics = blockUsage(group.Block())
+	}
+	return out, nil
+}
+
+func cpuUsage(out *mesos.ResourceStatistics, s state, u cgroups.Usage) {
+	user, system := u.User.Seconds(), u.System.Seconds()
+	processes, threads := uint32(u.Processes), uint32(u.Threads)
+	out.CpusUserTimeSecs, out.CpusSystemTimeSecs = &user, &system
+	out.Processes, out.Threads = &processes, &threads
+	if s.CPUs > 0 {
+		out.CpusSoftLimit = &s.CPUs
+	}
+	if s.LimitCPUs > 0 {
+		periods, throttled, time := uint32(u.Periods), uint32(u.Throttled), u.ThrottledTime.Seconds()
+		out.CpusLimit, out.CpusNrPeriods, out.CpusNrThrottled, out.CpusThrottledTimeSecs = &s.LimitCPUs, &periods, &throttled, &time
+	}
+}
+
+func memoryUsage(out *mesos.ResourceStatistics, s state, u cgroups.Usage) {
+	out.MemTotalBytes, out.MemRssBytes, out.MemCacheBytes = &u.Memory, &u.RSS, &u.Cache
+	out.MemAnonBytes, out.MemFileBytes, out.MemMappedFileBytes, out.MemSwapBytes = &u.RSS, &u.Cache, &u.MappedFile, &u.Swap
+	out.MemUnevictableBytes, out.MemKmemUsageBytes, out.MemKmemTcpUsageBytes = &u.Unevictable, &u.Kernel, &u.KernelTCP
+	if u.MemorySwap > 0 {
+		out.MemTotalMemswBytes = &u.MemorySwap
+	}
+	if u.Limit > 0 {
+		out.MemLimitBytes = &u.Limit
+	}
+	if s.MemMB > 0 {
+		soft := u.SoftLimit
+		if soft == 0 {
+			soft = uint64(s.MemMB * mib)
+		}
+		out.MemSoftLimitBytes = &soft
+	}
+}
+
+var blockOperations = map[string]mesos.CgroupInfo_Blkio_Operation{
+	"Total": mesos.CgroupInfo_Blkio_TOTAL, "Read": mesos.CgroupInfo_Blkio_READ, "Write": mesos.CgroupInfo_Blkio_WRITE,
+	"Sync": mesos.CgroupInfo_Blkio_SYNC, "Async": mesos.CgroupInfo_Blkio_ASYNC, "Discard": mesos.CgroupInfo_Blkio_DISCARD,
+}
+
+// blockUsage: the scheduler that CFQ's statistics were of is gone from kernels.
+func blockUsage(devices []cgroups.BlockIO) *mesos.CgroupInfo_Blkio_Statistics {
+	if len(devices) == 0 {
+		return nil
+	}
+	values := func(by map[string]uint64) (out []*mesos.CgroupInfo_Blkio_Value) {
+		for _, name := range slices.Sorted(maps.Keys(by)) {
+			operation, value := blockOperations[name], by[name]
+			out = append(out, &mesos.CgroupInfo_Blkio_Value{Op: &operation, Value: &value})
+		}
+		return out
+	}
+	out := &mesos.CgroupInfo_Blkio_Statistics{}
+	for _, d := range devices {
+		out.Throttling = append(out.Throttling, &mesos.CgroupInfo_Blkio_Throttling_Statistics{
+			Device:     &mesos.Device_Number{MajorNumber: &d.Major, MinorNumber: &d.Minor},
+			IoServiced: values(d.Requests), IoServiceBytes: values(d.Bytes),
+		})
+	}
+	return out
+}

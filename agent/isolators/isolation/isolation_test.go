@@ -1,0 +1,58 @@
+package isolation_test
+
+import (
+	"strings"
+	"testing"
+
+	"agora.dev/agora/agent/isolators/cgroups"
+	"agora.dev/agora/agent/isolators/isolation"
+)
+
+func host(controllers ...string) cgroups.Hierarchy {
+	h := cgroups.Hierarchy{Mounts: map[string]string{}}
+	for _, c := range controllers {
+		h.Mounts[c] = "/sys/fs/cgroup/" + c
+	}
+	return h
+}
+
+func TestNamedIsolatorsWorkAndOthersDoNot(t *testing.T) {
+	h := host("cpu", "memory", "pids", "blkio")
+	for _, c := range []struct {
+		text    string
+		has     []string
+		hasNot  []string
+		refused string
+	}{
+		{"", []string{isolation.CPU, isolation.Memory, isolation.BlockIO, "cgroups/pids", "linux/seccomp"}, []string{isolation.PosixCPU}, ""},
+		{"cgroups/cpu, cgroups/mem", []string{isolation.CPU, isolation.Memory, "namespaces/pid"}, []string{isolation.BlockIO}, ""},
+		{"cgroups", []string{isolation.CPU, isolation.Memory}, []string{isolation.BlockIO}, ""},
+		{"posix/cpu,posix/mem", []string{isolation.PosixCPU, isolation.PosixMem}, []string{isolation.CPU}, ""},
+		{"cgroups/all,network/cni", []string{isolation.CPU, isolation.BlockIO}, nil, ""},
+		{"cgroups/devices", nil, nil, "needs the cgroup controller devices"},
+		{"cgroups/nonsense", nil, nil, `"cgroups/nonsense" is unknown`},
+		{"network/port_mapping", nil, nil, "not supported"},
+		{"disk/du", nil, nil, "disk/du is not supported: not built"},
+	} {
+		set, err := isolation.Parse(c.text, h)
+		if c.refused != "" {
+			if err == nil || !strings.Contains(err.Error(), c.refused) {
+				t.Errorf("%q: got %v, want %q", c.text, err, c.refused)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%q: %v", c.text, err)
+		}
+		for _, name := range c.has {
+			if !set.Has(name) {
+				t.Errorf("%q: %s does not work", c.text, name)
+			}
+		}
+		for _, name := range c.hasNot {
+			if set.Has(name) {
+				t.Errorf("%q: %s works", c.text, name)
+			}
+		}
+	}
+}
