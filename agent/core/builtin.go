@@ -186,6 +186,6 @@ func (c *Core) deliverQueued(e *executorRun) {
 // resize fits the executor's own container to its tasks.
 func (c *Core) resize(e *executorRun) {
 	if own := c.containers[e.run.Container]; own != nil && own.live {
-		c.send(UpdateContainer{ID: e.run.Container, Resources: e.demand()})
+		c.send(UpdateContainer{ID: e.run.Container, Resources: e.demand(), Limits: e.ceilings()})
 	}
 }

@@ -24,7 +24,7 @@ func (c *Core) user(f *framework, command *mesos.CommandInfo) string {
 // launchOwn launches the container of a pod, or of a custom executor.
 func (c *Core) launchOwn(e *executorRun) {
 	spec := containerizer.Spec{
-		ID: e.run.Container, Container: e.info.GetContainer(), Resources: e.demand(),
+		ID: e.run.Container, Container: e.info.GetContainer(), Resources: e.demand(), Limits: e.ceilings(),
 		Sandbox: c.sandbox(e, e.run.Container), User: c.user(e.framework, e.info.GetCommand()),
 		Persistent: c.persistent(e.info.GetResources()),
 	}
@@ -102,18 +102,58 @@ func roleOf(resources []*mesos.Resource) string {
 	return ""
 }
 
-// demand is what the executor's own container needs: the executor and all its tasks
-// that have not ended.
+// demand is what the executor's own container needs: the executor and all its tasks that
+// have not ended, those with cgroups of their own too, because these are below its own.
 func (e *executorRun) demand() []*mesos.Resource {
 	lists := [][]*mesos.Resource{e.info.GetResources()}
-	for _, id := range sorted(e.tasks) {
-		t := e.tasks[id]
-		linux := t.info.GetContainer().GetLinuxInfo()
-		if !terminalState(t.proto.GetState()) && (linux == nil || linux.GetShareCgroups()) {
-			lists = append(lists, t.info.GetResources())
-		}
+	for _, t := range e.living() {
+		lists = append(lists, t.info.GetResources())
 	}
 	return sum(lists)
+}
+
+// ceilings are the limits of the executor's own container: of a resource that a task may
+// have more of than it asked for, the sum of what all may have.
+func (e *executorRun) ceilings() map[string]float64 {
+	var out map[string]float64
+	for _, name := range []string{"cpus", "mem"} {
+		total, limited := amount(e.info.GetResources(), name), false
+		for _, t := range e.living() {
+			limit, ok := t.info.GetLimits()[name]
+			if ok {
+				total, limited = total+limit.GetValue(), true
+			} else {
+				total += amount(t.info.GetResources(), name)
+			}
+		}
+		if limited {
+			if out == nil {
+				out = map[string]float64{}
+			}
+			out[name] = total
+		}
+	}
+	return out
+}
+
+// living are the tasks that have not ended, by id.
+func (e *executorRun) living() []*task {
+	var out []*task
+	for _, id := range sorted(e.tasks) {
+		if t := e.tasks[id]; !terminalState(t.proto.GetState()) {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+func amount(resources []*mesos.Resource, name string) (total float64) {
+	for _, r := range resources {
+		if r.GetName() == name {
+			total += r.GetScalar().GetValue()
+		}
+	}
+	return total
 }
 
 // sum adds scalars of the same name, whatever their role; other resources are listed.

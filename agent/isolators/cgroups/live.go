@@ -2,15 +2,14 @@ package cgroups
 
 import (
 	"errors"
-	"strconv"
 	"syscall"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // SetLive is Set for a group whose processes run. It never makes the kernel kill:
-// lowered is false when the group holds more than the new memory limit, even after
-// reclaim, and the old one stays.
+// lowered is false when the group holds more than the new memory limit, and the old one
+// stays.
 func (g Group) SetLive(r *specs.LinuxResources) (lowered bool, err error) {
 	rest := *r
 	rest.Memory = nil
@@ -18,7 +17,7 @@ func (g Group) SetLive(r *specs.LinuxResources) (lowered bool, err error) {
 		return true, err
 	}
 	memory := *r.Memory
-	if g.V2 && memory.Limit != nil && *memory.Limit > 0 && !g.reclaim(uint64(*memory.Limit)) {
+	if g.V2 && memory.Limit != nil && *memory.Limit > 0 && !g.fits(uint64(*memory.Limit)) {
 		memory.Limit, memory.Swap = nil, nil
 		return false, g.Set(&specs.LinuxResources{Memory: &memory})
 	}
@@ -29,13 +28,15 @@ func (g Group) SetLive(r *specs.LinuxResources) (lowered bool, err error) {
 	return true, err
 }
 
-// reclaim brings a version 2 group below limit, and reports whether it is: lowering
-// memory.max further than that would kill.
-func (g Group) reclaim(limit uint64) bool {
+// fits reports whether a version 2 group holds no more than limit that the kernel could not
+// give back at once: lowering memory.max further than that would kill. Clean pages of files
+// are given back. Asking for that beforehand by memory.reclaim takes minutes where nothing
+// can be reclaimed.
+func (g Group) fits(limit uint64) bool {
 	dir := g.Paths[""]
-	if now := number(dir, "memory.current"); now > limit {
-		// Fails when less than that could be reclaimed.
-		_ = write(dir, "memory.reclaim", strconv.FormatUint(now-limit, 10))
-	}
-	return number(dir, "memory.current") <= limit
+	stat := pairs(dir, "memory.stat")
+	clean := stat["inactive_file"] + stat["active_file"]
+	clean -= min(clean, stat["file_dirty"]+stat["file_writeback"])
+	now := number(dir, "memory.current")
+	return now-min(now, clean) <= limit
 }
