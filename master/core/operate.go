@@ -211,8 +211,11 @@ func (c *Core) operationAnswered(request RequestID, a *agent, op *mesos.Offer_Op
 		c.answer(request, 409, amountsOf(answer.Free).String()+" does not contain "+change.from.String())
 		return
 	case a.link == nil || !a.total.contains(change.from):
-		// It was registered anew meanwhile, or is about to be: the allocator must forget the change.
-		c.allocatorUpdateAgent(a)
+		// It was registered anew meanwhile, or is about to be: the allocator must forget the change,
+		// and the offers of changed resources that may be under way.
+		c.rescindOffers(a)
+		c.allocatorRemoveAgent(a)
+		c.allocatorAddAgent(a)
 		c.answer(request, 409, "Agent "+a.String()+" is disconnected, or has just returned; try again")
 		return
 	}
