@@ -71,12 +71,28 @@ func (l *Launcher) finish(c *container) {
 		c.place.own.Kill()
 	}
 	c.exit = exit
+	c.awaitOutput()
 	l.mu.Lock()
 	c.release()
 	l.mu.Unlock()
 	close(c.done)
 	if errors.Is(err, unix.ECHILD) {
 		l.reapLater(c.PID)
+	}
+}
+
+// lastWords bounds the wait for the rest of a terminal's output: a process that was moved out
+// of the container may hold it open.
+const lastWords = 2 * time.Second
+
+// awaitOutput returns when the terminal's output is in its file.
+func (c *container) awaitOutput() {
+	if c.copied == nil {
+		return
+	}
+	select {
+	case <-c.copied:
+	case <-time.After(lastWords):
 	}
 }
 

@@ -61,6 +61,8 @@ type container struct {
 	// pidfd is nil before the start and after the end; mu of the launcher guards it.
 	pidfd *os.File
 	tty   *os.File
+	// copied is closed when all that the terminal had to say is in its file; nil without one.
+	copied chan struct{}
 }
 
 var validID = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,250}$`)
@@ -133,9 +135,7 @@ func (l *Launcher) Close() error {
 	}
 	l.closed = true
 	for _, c := range l.containers {
-		if c.pidfd != nil {
-			c.pidfd.Close()
-		}
+		c.release()
 	}
 	l.mu.Unlock()
 	l.watchers.Wait()

@@ -117,9 +117,10 @@ func (l *Launcher) terminal(c *container, request launcher.Request) (files [3]*o
 		_ = pty.Setsize(master, &pty.Winsize{Rows: uint16(size.Height), Cols: uint16(size.Width)})
 	}
 	l.mu.Lock()
-	c.tty = master
+	c.tty, c.copied = master, make(chan struct{})
 	l.mu.Unlock()
 	l.watchers.Go(func() {
+		defer close(c.copied)
 		// Ends when the last process with the terminal has ended, or the launcher.
 		_, _ = io.Copy(out, master)
 		out.Close()
