@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"agora.dev/agora/internal/broadcast"
 	"agora.dev/agora/internal/metrics"
 	"agora.dev/agora/master/core"
 )
@@ -59,7 +60,8 @@ type Config struct {
 
 	// MaxBody bounds a request's body; zero: codec.MaxCallSize.
 	MaxBody int64
-	// StreamBytes bounds what waits for a stream's reader; zero: 32 MiB.
+	// StreamBytes bounds what waits for the reader of a framework's stream, and for all slow readers of the
+	// operator's streams together; zero: 32 MiB.
 	StreamBytes int
 	// MaxSubscribers bounds operator streams; zero: 1000.
 	MaxSubscribers int
@@ -100,7 +102,8 @@ func New(cfg Config) *Server {
 	s.streams.init()
 	s.requests.init()
 	s.verbosity.init(cfg.LogLevel)
-	s.watchers.max = cfg.MaxSubscribers
+	s.watchers.max, s.watchers.maxBytes = cfg.MaxSubscribers, cfg.StreamBytes
+	s.watchers.feeds = map[audience]*broadcast.Feed[change]{}
 	s.foreign = http.NewCrossOriginProtection()
 	routes := s.routes()
 	for path, handler := range routes {

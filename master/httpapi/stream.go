@@ -58,16 +58,17 @@ func (c *streamConn) discard() {
 	}
 }
 
-func (c *streamConn) trailer() []byte {
-	if c.chunked {
+// trailer ends an answer.
+func trailer(chunked bool) []byte {
+	if chunked {
 		return []byte("0\r\n\r\n")
 	}
 	return nil
 }
 
-// frame appends record as one chunk.
-func (c *streamConn) frame(dst, record []byte) []byte {
-	if !c.chunked {
+// appendFrame appends record, as one chunk if chunked.
+func appendFrame(dst, record []byte, chunked bool) []byte {
+	if !chunked {
 		return recordio.Append(dst, record)
 	}
 	digits := 1
@@ -98,14 +99,14 @@ func newSchedulerStream(conn *streamConn, media codec.MediaType, id string, maxB
 		if scratch, err = appendMessage(scratch[:0], media, event); err != nil {
 			return dst, err
 		}
-		return conn.frame(dst, scratch), nil
+		return appendFrame(dst, scratch, conn.chunked), nil
 	}
 	return &schedulerStream{id: id, out: outbox.New(conn, outbox.Config[*scheduler.Event]{
 		Encode:      encode,
 		Size:        func(e *scheduler.Event) int { return e.SizeVT() },
 		MaxBytes:    maxBytes,
 		MaxMessages: maxMessages,
-		Trailer:     conn.trailer(),
+		Trailer:     trailer(conn.chunked),
 	})}
 }
 

@@ -1,5 +1,6 @@
 // Command bench measures the budgets of Agora, one JSON line a figure on standard
-// output. Arguments name the budgets to measure, such as P2 P7; none means all.
+// output. Arguments name the budgets to measure, such as P2 P7; none means all. With
+// -profiles, what the masters spend time and memory on can be read with go tool pprof.
 //
 // Every figure stands beside the floor that was probed in the same run: what the
 // machine needs for the same thing without Agora. Machines differ; ratios travel.
@@ -57,6 +58,8 @@ type suite struct {
 	floor  map[string]float64 // by probe, in its unit
 	failed []string
 }
+
+var profiles = flag.String("profiles", "", "`folder` for CPU and heap profiles of the masters under measurement")
 
 func main() {
 	if len(os.Args) == 3 && os.Args[1] == masterRole {

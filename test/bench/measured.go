@@ -9,8 +9,11 @@ import (
 	"math"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime/debug"
 	"runtime/metrics"
+	"runtime/pprof"
+	"strconv"
 	"strings"
 
 	"agora.dev/agora/client/agentlink"
@@ -47,6 +50,10 @@ func runMeasuredMaster(inside string, in io.Reader, out io.Writer) error {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
+	saved, err := startProfiles(os.Getenv(profilesVariable))
+	if err != nil {
+		return err
+	}
 	ended := make(chan error, 1)
 	go func() { ended <- m.Run(ctx) }()
 	if p.Agents > 0 {
@@ -65,8 +72,35 @@ func runMeasuredMaster(inside string, in io.Reader, out io.Writer) error {
 			break
 		}
 	}
+	saved()
 	stop()
 	return <-ended
+}
+
+// profilesVariable names the folder where measured masters leave profiles, if any.
+const profilesVariable = "AGORA_BENCH_PROFILES"
+
+// startProfiles profiles the processor until the function it gives is called, which adds the heap.
+func startProfiles(dir string) (save func(), err error) {
+	if dir == "" {
+		return func() {}, nil
+	}
+	base := filepath.Join(dir, "master-"+strconv.Itoa(os.Getpid()))
+	cpu, err := os.Create(base + ".cpu")
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(cpu); err != nil {
+		return nil, err
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		cpu.Close()
+		if heap, err := os.Create(base + ".heap"); err == nil {
+			pprof.Lookup("heap").WriteTo(heap, 0)
+			heap.Close()
+		}
+	}, nil
 }
 
 func readVitals() vitals {
@@ -110,6 +144,9 @@ func startMeasuredMaster(inside population) (*measuredMaster, error) {
 		return nil, err
 	}
 	m := &measuredMaster{process: exec.Command(self, masterRole, string(text))}
+	if *profiles != "" {
+		m.process.Env = append(os.Environ(), profilesVariable+"="+*profiles)
+	}
 	m.process.Stderr = os.Stderr
 	if m.in, err = m.process.StdinPipe(); err != nil {
 		return nil, err
