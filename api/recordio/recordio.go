@@ -76,12 +76,16 @@ type Reader struct {
 }
 
 // NewReader returns a Reader that refuses records longer than max bytes (zero:
-// DefaultMaxRecord).
+// DefaultMaxRecord). A *bufio.Reader is used as it is, whatever its size.
 func NewReader(from io.Reader, max int) *Reader {
 	if max <= 0 {
 		max = DefaultMaxRecord
 	}
-	return &Reader{from: bufio.NewReader(from), max: max}
+	buffered, ok := from.(*bufio.Reader)
+	if !ok {
+		buffered = bufio.NewReader(from)
+	}
+	return &Reader{from: buffered, max: max}
 }
 
 // Read returns the next record, which is the caller's to keep. The end of the stream between two

@@ -110,7 +110,7 @@ func upgrade(conn net.Conn, address, path, protocol, header string) (*bufio.Read
 	if _, err := io.WriteString(conn, request); err != nil {
 		return nil, fmt.Errorf("link to master %s: %w", address, err)
 	}
-	in := bufio.NewReaderSize(conn, 16<<10)
+	in := bufio.NewReaderSize(conn, 4<<10)
 	response, err := http.ReadResponse(in, nil)
 	if err != nil {
 		return nil, fmt.Errorf("link to master %s: %w", address, err)

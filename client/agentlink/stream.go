@@ -48,9 +48,13 @@ type half[Out message] struct {
 	out  *outbox.Outbox[Out]
 }
 
+// readAhead is small because a master has tens of thousands of links, nearly all of them idle; what is
+// longer is read into its record without a detour.
+const readAhead = 1 << 10
+
 func newHalf[Out message](conn net.Conn, in *bufio.Reader) half[Out] {
-	if in == nil || in.Size() < 16<<10 && in.Buffered() == 0 {
-		in = bufio.NewReaderSize(conn, 16<<10)
+	if in == nil {
+		in = bufio.NewReaderSize(conn, readAhead)
 	}
 	return half[Out]{
 		conn: conn,

@@ -137,8 +137,8 @@ func (o *Outbox[T]) run() {
 	defer close(o.done)
 	defer o.conn.Close()
 	var batch []T
-	var buf []byte
 	for range o.wake {
+		buf := *buffers.Get().(*[]byte)
 		for {
 			var state error
 			batch, state = o.take(batch)
@@ -155,8 +155,20 @@ func (o *Outbox[T]) run() {
 			}
 			clear(batch)
 		}
+		if cap(batch) > keptBatch {
+			batch = nil
+		}
+		if cap(buf) <= 4*chunk {
+			buffers.Put(&buf)
+		}
 	}
 }
+
+// buffers are for the outboxes that write: most of them are idle, and then hold none.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// keptBatch is how many messages an idle outbox has room for.
+const keptBatch = 32
 
 // take swaps what waits for the emptied batch. An error means that no more will come.
 func (o *Outbox[T]) take(batch []T) ([]T, error) {
@@ -191,9 +203,6 @@ func (o *Outbox[T]) write(buf []byte, batch []T) ([]byte, error) {
 		o.conn.SetWriteDeadline(time.Now().Add(o.cfg.WriteTimeout))
 		if _, err := o.conn.Write(buf); err != nil {
 			return buf, err
-		}
-		if cap(buf) > 4*chunk {
-			buf = nil
 		}
 		buf = buf[:0]
 	}

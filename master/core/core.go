@@ -53,7 +53,8 @@ type Core struct {
 
 	nextFramework, nextAgent, nextOffer, nextOperation, nextGeneration, nextAsked uint64
 
-	pub published
+	shapes shapes
+	pub    published
 }
 
 // New makes the core of a master that does not lead yet.

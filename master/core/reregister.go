@@ -212,7 +212,9 @@ func (c *Core) adoptCompleted(completed *link.CompletedFramework) {
 		return
 	}
 	for _, t := range completed.GetTasks() {
-		f.completed.add(recordOf(t))
+		rec := recordOf(t)
+		rec.Base.Resources = c.shapes.of(rec.Base.Resources).resources
+		f.completed.add(rec)
 	}
 	c.touchFramework(f)
 }

@@ -33,6 +33,7 @@ func (c *Core) statusUpdate(a *agent, u *link.StatusUpdate) {
 		return
 	}
 	c.pub.counters.ValidStatusUpdates++
+	t.rec.shareWith(status)
 	if f.conn == 0 && terminal(status.GetState()) && planted.Active("master-drop-terminal") {
 		c.toAgent(a, acknowledge(a, f, t.id, status.GetUuid()))
 	}

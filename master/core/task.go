@@ -38,15 +38,18 @@ func terminal(s mesos.TaskState) bool {
 	return false
 }
 
-// addTask puts a task on an agent's and a framework's books. The allocator must know of its
+// addTask puts a task on an agent's and a framework's books; rec was never seen by others. The allocator must know of its
 // resources already, or learn of them with the agent.
 func (c *Core) addTask(f *framework, a *agent, rec *Task) *task {
+	shape := c.shapes.of(rec.Base.GetResources())
+	rec.Base.Resources = shape.resources
+	rec.shareIDs(f, a)
 	t := &task{
 		id:        TaskID(rec.Base.GetTaskId().GetValue()),
 		framework: f,
 		agent:     a,
 		rec:       rec,
-		resources: amountsOf(rec.Base.GetResources()),
+		resources: shape.sum,
 		released:  terminal(rec.State) || rec.State == mesos.TaskState_TASK_UNREACHABLE,
 	}
 	f.tasks[t.id] = t

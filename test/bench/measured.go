@@ -26,8 +26,8 @@ const masterRole = "measured-master"
 
 // vitals are what a measured master says of itself.
 type vitals struct {
-	// ResidentKiB is private memory; HeapKiB what is live after a collection.
-	ResidentKiB, HeapKiB float64
+	// ResidentKiB is private memory; HeapKiB what is live after a collection; StacksKiB what goroutines have.
+	ResidentKiB, HeapKiB, StacksKiB float64
 	// PauseP999 and PauseMax are of the collector's pauses so far, in milliseconds; upper ends
 	// of the runtime's buckets.
 	PauseP999, PauseMax float64
@@ -104,9 +104,10 @@ func startProfiles(dir string) (save func(), err error) {
 }
 
 func readVitals() vitals {
-	samples := []metrics.Sample{{Name: "/sched/pauses/total/gc:seconds"}, {Name: "/gc/heap/live:bytes"}}
+	samples := []metrics.Sample{{Name: "/sched/pauses/total/gc:seconds"}, {Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}}
 	metrics.Read(samples)
-	v := vitals{ResidentKiB: float64(private([]int{os.Getpid()})), HeapKiB: float64(samples[1].Value.Uint64()) / 1024}
+	v := vitals{ResidentKiB: float64(private([]int{os.Getpid()})), HeapKiB: float64(samples[1].Value.Uint64()) / 1024,
+		StacksKiB: float64(samples[2].Value.Uint64()) / 1024}
 	pauses := samples[0].Value.Float64Histogram()
 	for _, n := range pauses.Counts {
 		v.Pauses += n
