@@ -29,6 +29,7 @@ type Config struct {
 	Launcher   string
 	OCIRuntime string
 	ImageStore string
+	ContainerizerOptions
 	IsolatorOptions
 	NetworkOptions
 	VolumeOptions
@@ -74,7 +75,7 @@ func Default() Config {
 		ExecutorShutdownGracePeriod: 5 * time.Second, RecoveryTimeout: 15 * time.Minute,
 		RegistrationBackoffFactor: time.Second, GCDelay: 7 * 24 * time.Hour, HTTPHeartbeatInterval: 30 * time.Second,
 		AuthenticateHTTPExecutors: true, SwitchUser: os.Geteuid() == 0, SandboxDirectory: "/mnt/mesos/sandbox",
-		IsolatorOptions: defaultIsolators(), NetworkOptions: defaultNetworks(), MaxCompletedExecutors: 150, DefaultRole: "*",
+		ContainerizerOptions: defaultContainerizers(), IsolatorOptions: defaultIsolators(), NetworkOptions: defaultNetworks(), MaxCompletedExecutors: 150, DefaultRole: "*",
 		Version: "1.11.0", TLS: tlsconfig.Options{VerifyServerCert: true},
 	}
 }
@@ -92,6 +93,7 @@ func (c *Config) Flags(set *flags.Set) {
 	set.String(&c.Domain, "domain", `fault domain, as {"fault_domain":{"region":{"name":"r"},"zone":{"name":"z"}}}`)
 	set.String(&c.Launcher, "launcher", "native, or oci for an installed runtime (linux and posix mean native)")
 	set.String(&c.OCIRuntime, "oci_runtime", "the runtime of --launcher=oci: runc, crun, or a path")
+	c.containerizerFlags(set)
 	c.isolatorFlags(set)
 	c.networkFlags(set)
 	c.volumeFlags(set)
@@ -151,6 +153,9 @@ func (c *Config) Check() error {
 	}
 	if !ip.IsLoopback() && c.HTTPCredentials == "" && !c.Insecure {
 		return fmt.Errorf("refusing to listen on %s without authentication: give --http_credentials=FILE, or --insecure", c.IP)
+	}
+	if err := c.checkContainerizers(); err != nil {
+		return err
 	}
 	if err := c.checkNetworks(); err != nil {
 		return err

@@ -21,6 +21,7 @@ import (
 
 	"agora.dev/agora/agent"
 	"agora.dev/agora/agent/containerizer"
+	"agora.dev/agora/agent/containerizer/docker"
 	"agora.dev/agora/agent/containerizer/linux"
 	"agora.dev/agora/agent/fetcher"
 	"agora.dev/agora/agent/images"
@@ -35,6 +36,7 @@ type Stack struct {
 	// Images removes images that nothing uses.
 	Images   agent.Images
 	linux    *linux.Containerizer
+	docker   *docker.Containerizer // nil without a Docker Engine
 	launcher *held
 	networks *networks
 	cgroups  string
@@ -75,7 +77,11 @@ func New(ctx context.Context, config agent.Config, log *slog.Logger) (*Stack, er
 	if err != nil {
 		return nil, errors.Join(err, held.stop(ctx), held.close(), networks.close())
 	}
-	return &Stack{Containerizer: c, Images: pruner{images, c}, linux: c, launcher: held, networks: networks, cgroups: group,
+	all, engine, err := compose(ctx, config, c, fetch, log)
+	if err != nil {
+		return nil, errors.Join(err, c.Close(), held.stop(ctx), held.close(), networks.close())
+	}
+	return &Stack{Containerizer: all, Images: pruner{images, c}, linux: c, docker: engine, launcher: held, networks: networks, cgroups: group,
 		missing: missing()}, nil
 }
 
@@ -83,6 +89,9 @@ func New(ctx context.Context, config agent.Config, log *slog.Logger) (*Stack, er
 func (s *Stack) Close() error {
 	// What is below the agent's group is in use, or is removed by Stop.
 	_ = s.linux.Close()
+	if s.docker != nil {
+		_ = s.docker.Close()
+	}
 	return errors.Join(s.networks.close(), s.launcher.close())
 }
 
@@ -102,6 +111,9 @@ func (s *Stack) Stop() error {
 				err = errors.Join(err, left)
 			}
 		}
+	}
+	if s.docker != nil {
+		err = errors.Join(err, s.docker.Stop(ctx))
 	}
 	err = errors.Join(err, s.networks.stop(ctx), s.launcher.stop(ctx))
 	hierarchy, found := cgroups.Detect()

@@ -1,0 +1,196 @@
+package docker
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/distribution/reference"
+	"github.com/moby/moby/api/pkg/authconfig"
+
+	"agora.dev/agora/agent/containerizer"
+	mesos "agora.dev/agora/api/mesos/v1"
+)
+
+func dockerSpec(change func(*containerizer.Spec)) containerizer.Spec {
+	kind := mesos.ContainerInfo_DOCKER
+	spec := containerizer.Spec{ID: "c1", Sandbox: "/work/sandbox", Command: &mesos.CommandInfo{Value: ptr("true")},
+		Container: &mesos.ContainerInfo{Type: &kind, Docker: &mesos.ContainerInfo_DockerInfo{Image: ptr("busybox")}}}
+	if change != nil {
+		change(&spec)
+	}
+	return spec
+}
+
+func with(key, value string) func(*containerizer.Spec) {
+	return func(s *containerizer.Spec) {
+		s.Container.Docker.Parameters = append(s.Container.Docker.Parameters, &mesos.Parameter{Key: &key, Value: &value})
+	}
+}
+
+func TestWhatGivesATaskTheHostNeedsPermission(t *testing.T) {
+	for name, change := range map[string]func(*containerizer.Spec){
+		"privileged":     func(s *containerizer.Spec) { s.Container.Docker.Privileged = ptr(true) },
+		"privileged too": with("privileged", "true"), "cap-add": with("cap-add", "SYS_ADMIN"), "device": with("device", "/dev/kmsg"),
+		"pid": with("pid", "host"), "pid of another": with("pid", "container:x"), "ipc": with("ipc", "host"), "uts": with("uts", "host"),
+		"userns": with("userns", "host"), "seccomp": with("security-opt", "seccomp=unconfined"), "runtime": with("runtime", "other"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			spec := dockerSpec(change)
+			if _, err := describe(spec, "a", Rules{}); err == nil || !strings.Contains(err.Error(), "--docker_allow_privileged") {
+				t.Errorf("got %v", err)
+			}
+			if _, err := describe(spec, "a", Rules{Privileged: true}); err != nil {
+				t.Errorf("with permission: %v", err)
+			}
+		})
+	}
+}
+
+func TestParametersAreThoseOfDockerRun(t *testing.T) {
+	var all []func(*containerizer.Spec)
+	for key, value := range map[string]string{"env": "A=b", "label": "x=y", "hostname": "h", "ulimit": "nofile=100:200", "tmpfs": "/t:size=1m", "dns": "10.0.0.1",
+		"memory-swap": "1g", "shm-size": "32m", "pids-limit": "7", "init": "true", "workdir": "/w", "volume": "/host:/in:ro", "cap-drop": "CHOWN", "sysctl": "net.core.somaxconn=9", "read-only": ""} {
+		all = append(all, with(key, value))
+	}
+	got, err := describe(dockerSpec(func(s *containerizer.Spec) {
+		bridge := mesos.ContainerInfo_DockerInfo_BRIDGE
+		s.Container.Docker.Network = &bridge
+		for _, change := range all {
+			change(s)
+		}
+	}), "a", Rules{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, h := got.Config, got.HostConfig
+	if !slices.Contains(c.Env, "A=b") || c.Labels["x"] != "y" || c.Hostname != "h" || c.WorkingDir != "/w" || h.Tmpfs["/t"] != "size=1m" || h.MemorySwap != 1<<30 ||
+		h.ShmSize != 32<<20 || *h.PidsLimit != 7 || !*h.Init || !h.ReadonlyRootfs || !slices.Contains(h.Binds, "/host:/in:ro") || h.Sysctls["net.core.somaxconn"] != "9" ||
+		h.Ulimits[0].Soft != 100 || h.DNS[0].String() != "10.0.0.1" || h.CapDrop[0] != "CHOWN" {
+		t.Errorf("got %+v\n%+v", c, h)
+	}
+}
+
+func TestWhatCannotBeSaidIsRefusedByName(t *testing.T) {
+	network := func(mode mesos.ContainerInfo_DockerInfo_Network, names ...string) func(*containerizer.Spec) {
+		return func(s *containerizer.Spec) {
+			s.Container.Docker.Network = &mode
+			for _, name := range names {
+				s.Container.NetworkInfos = append(s.Container.NetworkInfos, &mesos.NetworkInfo{Name: &name})
+			}
+		}
+	}
+	volume := func(host, inside string) func(*containerizer.Spec) {
+		return func(s *containerizer.Spec) {
+			mode := mesos.Volume_RW
+			s.Container.Volumes = []*mesos.Volume{{HostPath: &host, ContainerPath: &inside, Mode: &mode}}
+		}
+	}
+	for want, change := range map[string]func(*containerizer.Spec){
+		`docker parameter "name" is not supported`:              with("name", "x"),
+		"labels that begin with agora. are the agent's":         with("label", "agora.agent=other"),
+		"docker parameter ulimit=bad":                           with("ulimit", "bad"),
+		"network mode USER needs one named network, not 2":      network(mesos.ContainerInfo_DockerInfo_USER, "a", "b"),
+		`network "host": this is a mode`:                        network(mesos.ContainerInfo_DockerInfo_USER, "host"),
+		`network "a": a named network needs network mode USER`:  network(mesos.ContainerInfo_DockerInfo_BRIDGE, "a"),
+		`host path "../up" leaves the sandbox`:                  volume("../up", "/in"),
+		"its container path must not be empty, '/', or contain": volume("a", "/../.."),
+		"a path with ':'":                                       volume("a:/etc", "/in"),
+		"host path /etc is not allowed on this agent":           volume("/etc", "/in"),
+		"a Docker Engine writes down and shows": func(s *containerizer.Spec) {
+			secret := mesos.Environment_Variable_SECRET
+			s.Command.Environment = &mesos.Environment{Variables: []*mesos.Environment_Variable{{Name: ptr("S"), Type: &secret}}}
+		},
+		"no image": func(s *containerizer.Spec) { s.Container.Docker.Image = ptr("") },
+	} {
+		if _, err := describe(dockerSpec(change), "a", Rules{HostPaths: []string{"/srv"}}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+}
+
+func TestLinksDoNotLeadOutOfAllowedDirectories(t *testing.T) {
+	dir := t.TempDir()
+	allowed := filepath.Join(dir, "allowed")
+	if err := os.MkdirAll(filepath.Join(allowed, "data"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/etc", filepath.Join(allowed, "out")); err != nil {
+		t.Fatal(err)
+	}
+	rules := Rules{HostPaths: []string{allowed}}
+	for path, ok := range map[string]bool{allowed: true, allowed + "/data": true, allowed + "/out": false, allowed + "2": false, dir: false} {
+		if err := rules.hostPath(path); (err == nil) != ok {
+			t.Errorf("%s: %v, want allowed %v", path, err, ok)
+		}
+	}
+}
+
+func TestCommandFollowsTheEntrypointUnlessItIsAShell(t *testing.T) {
+	for _, c := range []struct {
+		command         *mesos.CommandInfo
+		entrypoint, cmd []string
+	}{
+		{&mesos.CommandInfo{Value: ptr("a b")}, []string{"/bin/sh"}, []string{"-c", "a b"}},
+		{&mesos.CommandInfo{Shell: ptr(false), Value: ptr("a"), Arguments: []string{"b"}}, nil, []string{"a", "b"}},
+		{&mesos.CommandInfo{Shell: ptr(false)}, nil, nil},
+		{&mesos.CommandInfo{Arguments: []string{"x"}}, nil, []string{"x"}},
+	} {
+		got, err := describe(dockerSpec(func(s *containerizer.Spec) { s.Command = c.command }), "a", Rules{})
+		if err != nil || !slices.Equal(got.Config.Entrypoint, c.entrypoint) || !slices.Equal(got.Config.Cmd, c.cmd) {
+			t.Errorf("%v: got %v %v, %v", c.command, got.Config.Entrypoint, got.Config.Cmd, err)
+		}
+	}
+}
+
+func TestResourcesAreRequestsAndLimits(t *testing.T) {
+	list := []*mesos.Resource{scalarOf("cpus", 0.5), scalarOf("mem", 64)}
+	plain := resources(list, nil, Rules{})
+	if plain.CPUShares != 512 || plain.CPUQuota != 0 || plain.Memory != 64<<20 || plain.MemorySwap != 64<<20 || plain.MemoryReservation != 0 {
+		t.Errorf("requests alone: %+v", plain)
+	}
+	if capped := resources(list, nil, Rules{CFS: true}); capped.CPUQuota != 50000 || capped.CPUPeriod != 100000 {
+		t.Errorf("with CFS: %+v", capped)
+	}
+	if limited := resources(list, map[string]float64{"cpus": 2, "mem": 128}, Rules{}); limited.CPUQuota != 200000 || limited.Memory != 128<<20 || limited.MemoryReservation != 64<<20 {
+		t.Errorf("with limits: %+v", limited)
+	}
+}
+
+func TestLoginsAreToldToTheirRegistryOnly(t *testing.T) {
+	logins, err := ParseLogins(`{"auths":{"https://index.docker.io/v1/":{"auth":"dTpw"},"reg.example:5000":{"username":"a","password":"b"}}}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for image, user := range map[string]string{"busybox": "u", "docker.io/x/y:1": "u", "reg.example:5000/x": "a", "reg.example/x": "", "evil.example/reg.example:5000/x": ""} {
+		named, err := reference.ParseNormalizedNamed(image)
+		if err != nil {
+			if user != "" {
+				t.Error(err)
+			}
+			continue
+		}
+		header, err := logins.header(named)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		if header != "" {
+			login, err := authconfig.Decode(header)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = login.Username
+		}
+		if got != user {
+			t.Errorf("%s: login of %q, want %q", image, got, user)
+		}
+	}
+	for _, bad := range []string{`{"auths":{"x":{"auth":"%%%"}}}`, `{`, "/no/such/file"} {
+		if _, err := ParseLogins(bad); err == nil {
+			t.Errorf("%s: accepted", bad)
+		}
+	}
+}

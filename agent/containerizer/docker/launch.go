@@ -1,0 +1,156 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/client"
+
+	"agora.dev/agora/agent/containerizer"
+)
+
+var errDestroyed = errors.New("container was destroyed during its launch")
+
+// Launch implements containerizer.Containerizer.
+func (c *Containerizer) Launch(ctx context.Context, spec containerizer.Spec) (int, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	b, err := c.begin(spec.ID, false, cancel)
+	if err != nil {
+		return 0, err
+	}
+	start := c.launch
+	if spec.Class == containerizer.Debug {
+		start = c.launchDebug
+	}
+	if b.pid, err = start(ctx, b, spec); err == nil {
+		err = c.advance(b.id, containerizer.Running)
+	}
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		c.abandon(b)
+		return 0, err
+	}
+	close(b.ready)
+	return b.pid, nil
+}
+
+// abandon undoes a launch that failed.
+func (c *Containerizer) abandon(b *box) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), containerizer.LaunchTimeout)
+	defer cancel()
+	if b.exec == "" {
+		if err := c.erase(ctx, b.id); err != nil {
+			c.log.Error("container that did not start is left in the Docker Engine", "container", b.id, "error", err)
+		}
+	}
+	c.forget(b)
+	close(b.ready)
+	close(b.ended)
+}
+
+// erase removes a container from the Engine, whatever its state.
+func (c *Containerizer) erase(ctx context.Context, id containerizer.ID) error {
+	_, err := c.engine.ContainerRemove(ctx, name(id), client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
+	if err != nil && !errdefs.IsNotFound(err) {
+		return fmt.Errorf("remove container %s: %w", id, err)
+	}
+	return os.RemoveAll(c.dir(id))
+}
+
+func (c *Containerizer) launch(ctx context.Context, b *box, spec containerizer.Spec) (int, error) {
+	if _, nested := spec.ID.Parent(); nested {
+		return 0, fmt.Errorf("container %s: a container of the Docker Engine has no containers in it, only commands", spec.ID)
+	}
+	if spec.Command == nil || !Accepts(spec) {
+		return 0, fmt.Errorf("container %s: the Docker Engine runs commands in containers of type DOCKER", spec.ID)
+	}
+	options, err := describe(spec, c.config.Agent, c.config.Rules)
+	if err != nil {
+		return 0, fmt.Errorf("container %s: %w", spec.ID, err)
+	}
+	if err := c.provide(ctx, options.Config.Image, spec.Container.GetDocker().GetForcePullImage()); err != nil {
+		return 0, fmt.Errorf("provision image of container %s: %w", spec.ID, err)
+	}
+	if err := c.advance(spec.ID, containerizer.Preparing, containerizer.Fetching); err != nil {
+		return 0, err
+	}
+	if err := c.fetch(ctx, spec); err != nil {
+		return 0, fmt.Errorf("fetch for container %s: %w", spec.ID, err)
+	}
+	if err := makeSources(spec.Sandbox, options.HostConfig.Binds); err != nil {
+		return 0, fmt.Errorf("container %s: %w", spec.ID, err)
+	}
+	if err := c.advance(spec.ID, containerizer.Launching); err != nil {
+		return 0, err
+	}
+	if err := c.erase(ctx, spec.ID); err != nil { // one of this name that had ended
+		return 0, err
+	}
+	if _, err := c.engine.ContainerCreate(ctx, options); err != nil {
+		return 0, fmt.Errorf("create container %s: %w", spec.ID, err)
+	}
+	if err := os.MkdirAll(c.dir(spec.ID), 0o700); err != nil {
+		return 0, err
+	}
+	if err := c.record(spec.ID, spec.Sandbox, options.Config.Tty); err != nil {
+		return 0, err
+	}
+	if _, err := c.engine.ContainerStart(ctx, name(spec.ID), client.ContainerStartOptions{}); err != nil {
+		return 0, fmt.Errorf("start container %s: %w", spec.ID, err)
+	}
+	found, err := c.engine.ContainerInspect(ctx, name(spec.ID), client.ContainerInspectOptions{})
+	if err != nil {
+		return 0, fmt.Errorf("start container %s: %w", spec.ID, err)
+	}
+	c.watch(b)
+	return found.Container.State.Pid, nil
+}
+
+func (c *Containerizer) fetch(ctx context.Context, spec containerizer.Spec) error {
+	uris := spec.Command.GetUris()
+	if len(uris) == 0 {
+		return nil
+	}
+	if c.config.Fetcher == nil {
+		return errors.New("this agent fetches no URIs")
+	}
+	stderr, err := os.OpenFile(filepath.Join(spec.Sandbox, "stderr"), os.O_WRONLY|os.O_APPEND|os.O_CREATE|syscall.O_NOFOLLOW, 0o644)
+	if err != nil {
+		return err
+	}
+	defer stderr.Close()
+	return c.config.Fetcher.Fetch(ctx, uris, spec.Sandbox, spec.User, stderr)
+}
+
+// makeSources makes what volumes take from the sandbox. What was fetched may hold links that lead
+// out of it: such a volume is refused.
+func makeSources(sandbox string, binds []string) error {
+	dir, err := os.OpenRoot(sandbox)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	for _, bind := range binds {
+		source, _, _ := strings.Cut(bind, ":")
+		inside, ok := strings.CutPrefix(source, sandbox+"/")
+		if !ok {
+			continue
+		}
+		if _, err := dir.Stat(inside); err == nil {
+			continue
+		}
+		if err := dir.MkdirAll(inside, 0o755); err != nil {
+			return fmt.Errorf("volume from %q in the sandbox: %w", inside, err)
+		}
+	}
+	return nil
+}
