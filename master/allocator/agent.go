@@ -20,6 +20,7 @@ type agent struct {
 	isOpen    bool
 	openSlot  int
 	active    bool
+	left      bool // it was removed
 	touched   bool // in the list of those to be looked at
 	gpus      bool
 	oneRole   bool // it lacks the capability MULTI_ROLE
@@ -33,8 +34,10 @@ type agent struct {
 	idleEpoch   uint64
 	total       []portion
 	free        []portion
-	held        map[*client][]portion
-	filters     map[*client]*filter
+	held        []holding
+	filters     refusals
+	// said is the last offer that was made of it.
+	said offered
 	// lent are the shared volumes that were offered in the cycle lentRun.
 	lent    []*kind
 	lentRun uint64
@@ -64,6 +67,48 @@ func (ag *agent) gap(c *client, now time.Time) (until time.Time, kept bool) {
 	return time.Time{}, false
 }
 
+// holding is what one client has of an agent.
+type holding struct {
+	client   *client
+	portions []portion
+}
+
+// offered is an offer as the client was told of it. While the portions come back as they were said,
+// and are offered again, nothing has to be read or written anew.
+type offered struct {
+	client   *client
+	portions []portion
+	wire     []*mesos.Resource
+}
+
+// same says whether two slices are one.
+func same[T any](x, y []T) bool { return len(x) == len(y) && len(x) > 0 && &x[0] == &y[0] }
+
+// heldBy is what a client has of an agent.
+func (ag *agent) heldBy(c *client) []portion {
+	for i := range ag.held {
+		if ag.held[i].client == c {
+			return ag.held[i].portions
+		}
+	}
+	return nil
+}
+
+// setHeld replaces what a client has of an agent.
+func (ag *agent) setHeld(c *client, portions []portion) {
+	i := slices.IndexFunc(ag.held, func(h holding) bool { return h.client == c })
+	switch {
+	case i >= 0 && len(portions) > 0:
+		ag.held[i].portions = portions
+	case i >= 0:
+		last := len(ag.held) - 1
+		ag.held[i], ag.held[last] = ag.held[last], holding{}
+		ag.held = ag.held[:last]
+	case len(portions) > 0:
+		ag.held = append(ag.held, holding{c, portions})
+	}
+}
+
 // add puts portions into a set.
 func add(to []portion, more []portion) []portion {
 	if len(to) == 0 {
@@ -82,7 +127,7 @@ func add(to []portion, more []portion) []portion {
 
 // sub takes portions out of a set, as far as they are in it.
 func sub(from []portion, less []portion) []portion {
-	if len(from) == len(less) && len(from) > 0 && &from[0] == &less[0] {
+	if same(from, less) {
 		return nil
 	}
 	out := make([]portion, 0, len(from))
@@ -109,6 +154,9 @@ func unshared(portions []portion) []portion {
 
 // containsAll reports whether every portion of b is in a.
 func containsAll(a, b []portion) bool {
+	if same(a, b) {
+		return true
+	}
 	for _, p := range b {
 		at := slices.IndexFunc(a, func(o portion) bool { return o.kind == p.kind })
 		if at < 0 || !a[at].amount.contains(p.amount) {
@@ -147,8 +195,7 @@ func (a *Allocator) addAgent(c core.AllocatorAddAgent) {
 	if a.agents[c.ID] != nil {
 		a.removeAgent(c.ID)
 	}
-	ag := &agent{id: c.ID, generation: c.Generation, slot: len(a.order), active: c.Active, total: a.kinds.portions(c.Total),
-		held: map[*client][]portion{}, filters: map[*client]*filter{}}
+	ag := &agent{id: c.ID, generation: c.Generation, slot: len(a.order), active: c.Active, total: a.kinds.portions(c.Total)}
 	a.agents[c.ID] = ag
 	a.order = append(a.order, ag)
 	ag.free = slices.Clone(ag.total)
@@ -162,11 +209,11 @@ func (a *Allocator) addAgent(c core.AllocatorAddAgent) {
 			}
 			cl := a.client(f, role)
 			used := a.kinds.portions(append(c.Used[id][:0:0], r))
-			ag.held[cl] = add(ag.held[cl], used)
+			ag.setHeld(cl, add(ag.heldBy(cl), used))
 			ag.free = sub(ag.free, unshared(used))
 		}
 		for _, cl := range f.clients {
-			if held := ag.held[cl]; len(held) > 0 {
+			if held := ag.heldBy(cl); len(held) > 0 {
 				a.account(cl, held, 1)
 			}
 		}
@@ -240,7 +287,7 @@ func (a *Allocator) updateAgent(c core.AllocatorUpdateAgent) {
 	ag.capable(c.Capabilities)
 	ag.free = slices.Clone(ag.total)
 	for _, cl := range a.holders(ag) {
-		ag.free = sub(ag.free, unshared(ag.held[cl]))
+		ag.free = sub(ag.free, unshared(ag.heldBy(cl)))
 	}
 	a.setFree(ag, ag.free)
 	a.touch(ag)
@@ -260,11 +307,11 @@ func (a *Allocator) removeAgent(id core.AgentID) {
 	a.order[ag.slot] = nil
 	a.forgetAgent(ag)
 	for _, c := range a.holders(ag) {
-		a.account(c, ag.held[c], -1)
+		a.account(c, ag.heldBy(c), -1)
 	}
 	a.count(ag.total, -1)
 	a.setFree(ag, nil)
-	ag.active, ag.held, ag.filters = false, nil, nil
+	ag.active, ag.left, ag.held, ag.filters = false, true, nil, refusals{}
 	if len(a.order) > 64 && len(a.order) > 2*len(a.agents) {
 		a.compact()
 	}
@@ -273,8 +320,8 @@ func (a *Allocator) removeAgent(id core.AgentID) {
 // holders lists an agent's clients in an order that depends on nothing but names.
 func (a *Allocator) holders(ag *agent) []*client {
 	out := make([]*client, 0, len(ag.held))
-	for c := range ag.held {
-		out = append(out, c)
+	for _, h := range ag.held {
+		out = append(out, h.client)
 	}
 	slices.SortFunc(out, byName)
 	return out
@@ -296,10 +343,10 @@ func (a *Allocator) activate(id core.AgentID, active bool) {
 
 // hold adds to what a client has of an agent.
 func (ag *agent) hold(c *client, portions []portion) {
-	if had, ok := ag.held[c]; ok {
+	if had := ag.heldBy(c); len(had) > 0 {
 		portions = add(slices.Clone(had), portions)
 	}
-	ag.held[c] = portions
+	ag.setHeld(c, portions)
 }
 
 // recover takes back what a framework had.
@@ -315,24 +362,31 @@ func (a *Allocator) recover(c core.AllocatorRecover) {
 			same++
 		}
 		if cl := f.client(role); cl != nil {
-			a.giveBack(ag, cl, a.kinds.portions(rest[:same]), c.Refusal)
+			a.giveBack(ag, cl, a.read(ag, cl, rest[:same]), c.Refusal)
 		}
 		rest = rest[same:]
 	}
 	a.touch(ag)
 }
 
+// read gives the portions that come back to an agent.
+func (a *Allocator) read(ag *agent, c *client, back []*mesos.Resource) []portion {
+	if ag.said.client == c && same(ag.said.wire, back) {
+		return ag.said.portions
+	}
+	if ag.said.client == c {
+		ag.said = offered{} // it was taken apart
+	}
+	return a.kinds.portions(back)
+}
+
 // giveBack returns what one client had, and keeps it from it for the time of the refusal.
 func (a *Allocator) giveBack(ag *agent, c *client, back []portion, refusal time.Duration) {
-	had := ag.held[c]
+	had := ag.heldBy(c)
 	if len(back) == 0 || !containsAll(had, back) {
 		return // never held, or recovered before: CheckInvariants of the master finds it
 	}
-	if rest := sub(had, back); len(rest) > 0 {
-		ag.held[c] = rest
-	} else {
-		delete(ag.held, c)
-	}
+	ag.setHeld(c, sub(had, back))
 	if free := unshared(back); len(ag.free) == 0 {
 		a.setFree(ag, free)
 	} else {

@@ -63,15 +63,17 @@ type Allocator struct {
 	recounted []*role
 	open      []*agent // that have something free, in no order
 	clients   int
-	given     []grant // room for the grants of one agent
-	surplus   []int64 // headroom of the running cycle
-	filters   wheel
-	sweep     time.Time
-	rng       *rand.Rand
-	now       time.Time
-	runs      uint64
-	changes   uint64          // of quotas
-	whitelist map[string]bool // by hostname; nil: every agent
+	// lastClient is the number of the newest client.
+	lastClient uint32
+	given      []grant // room for the grants of one agent
+	surplus    []int64 // headroom of the running cycle
+	filters    wheel
+	sweep      time.Time
+	rng        *rand.Rand
+	now        time.Time
+	runs       uint64
+	changes    uint64          // of quotas
+	whitelist  map[string]bool // by hostname; nil: every agent
 	// expected agents, or the time holdUntil, end the pause after an election.
 	expected  int
 	holdUntil time.Time

@@ -1,7 +1,6 @@
 package allocator
 
 import (
-	"cmp"
 	"math"
 	"slices"
 	"strings"
@@ -12,18 +11,15 @@ import (
 	"agora.dev/agora/resources"
 )
 
-// amount is how much of one kind: a scalar in thousandths, ranges, or items. Sorted,
+// amount is how much of one kind: a scalar in thousandths, ranges (nil: none), or items. Sorted,
 // without overlap.
 type amount struct {
 	scalar int64
-	ranges []span
+	ranges *ranges
 	items  []string
 }
 
-// span is an inclusive range.
-type span struct{ begin, end uint64 }
-
-func (a amount) empty() bool { return a.scalar <= 0 && len(a.ranges) == 0 && len(a.items) == 0 }
+func (a amount) empty() bool { return a.scalar <= 0 && a.ranges == nil && len(a.items) == 0 }
 
 // kind is what resources must have in common to be added up: everything but the amount
 // and the allocation.
@@ -153,11 +149,11 @@ func identity(r *mesos.Resource) string {
 func read(r *mesos.Resource) (a amount) {
 	a.scalar = milli(r.GetScalar().GetValue())
 	if wire := r.GetRanges().GetRange(); len(wire) > 0 {
-		a.ranges = make([]span, 0, len(wire))
+		spans := make([]span, 0, len(wire))
 		for _, x := range wire {
-			a.ranges = append(a.ranges, span{x.GetBegin(), x.GetEnd()})
+			spans = append(spans, span{x.GetBegin(), x.GetEnd()})
 		}
-		a.ranges = normal(a.ranges)
+		a.ranges = rangesOf(normal(spans))
 	}
 	if items := r.GetSet().GetItem(); len(items) > 0 {
 		a.items = slices.Compact(slices.Sorted(slices.Values(items)))
@@ -191,7 +187,7 @@ func protos(portions []portion, info *mesos.Resource_AllocationInfo) []*mesos.Re
 			w.scalar.Value = &w.value
 			r.Scalar = &w.scalar
 		case mesos.Value_RANGES:
-			r.Ranges = &mesos.Value_Ranges{Range: protoRanges(p.amount.ranges)}
+			r.Ranges = p.amount.ranges.proto()
 		case mesos.Value_SET:
 			r.Set = &mesos.Value_Set{Item: p.amount.items}
 		}
@@ -200,23 +196,13 @@ func protos(portions []portion, info *mesos.Resource_AllocationInfo) []*mesos.Re
 	return out
 }
 
-func protoRanges(spans []span) []*mesos.Value_Range {
-	wire := make([]mesos.Value_Range, len(spans))
-	out := make([]*mesos.Value_Range, len(spans))
-	for i := range spans {
-		wire[i].Begin, wire[i].End = &spans[i].begin, &spans[i].end // spans never change
-		out[i] = &wire[i]
-	}
-	return out
-}
-
 func (a amount) plus(b amount) amount {
 	out := amount{scalar: a.scalar + b.scalar, ranges: a.ranges, items: a.items}
 	switch {
-	case len(a.ranges) == 0:
+	case a.ranges == nil:
 		out.ranges = b.ranges
-	case len(b.ranges) > 0:
-		out.ranges = normal(slices.Concat(a.ranges, b.ranges))
+	case b.ranges != nil:
+		out.ranges = rangesOf(normal(slices.Concat(a.ranges.spans, b.ranges.spans)))
 	}
 	if len(b.items) > 0 {
 		out.items = slices.Compact(slices.Sorted(slices.Values(append(slices.Clone(a.items), b.items...))))
@@ -227,8 +213,8 @@ func (a amount) plus(b amount) amount {
 // minus takes b away; what a does not have is ignored for ranges and items.
 func (a amount) minus(b amount) amount {
 	out := amount{scalar: a.scalar - b.scalar, ranges: a.ranges, items: a.items}
-	if len(b.ranges) > 0 {
-		out.ranges = cut(a.ranges, b.ranges)
+	if a.ranges != nil && b.ranges != nil {
+		out.ranges = a.ranges.minus(b.ranges)
 	}
 	if len(b.items) > 0 {
 		out.items = slices.DeleteFunc(slices.Clone(a.items), func(item string) bool { return slices.Contains(b.items, item) })
@@ -238,71 +224,10 @@ func (a amount) minus(b amount) amount {
 
 // contains reports whether b is all of it in a.
 func (a amount) contains(b amount) bool {
-	if b.scalar > a.scalar {
+	if b.scalar > a.scalar || !a.ranges.contain(b.ranges) {
 		return false
 	}
-	i := 0
-	for _, want := range b.ranges {
-		for i < len(a.ranges) && a.ranges[i].end < want.begin {
-			i++
-		}
-		if i == len(a.ranges) || want.begin < a.ranges[i].begin || want.end > a.ranges[i].end {
-			return false
-		}
-	}
 	return !slices.ContainsFunc(b.items, func(item string) bool { return !slices.Contains(a.items, item) })
-}
-
-// normal sorts ranges and joins those that touch.
-func normal(spans []span) []span {
-	if len(spans) < 2 {
-		return spans
-	}
-	byBegin := func(a, b span) int { return cmp.Compare(a.begin, b.begin) }
-	if !slices.IsSortedFunc(spans, byBegin) {
-		slices.SortFunc(spans, byBegin)
-	}
-	out := spans[:1]
-	for _, s := range spans[1:] {
-		last := &out[len(out)-1]
-		if s.begin <= last.end || s.begin-1 == last.end {
-			last.end = max(last.end, s.end)
-			continue
-		}
-		out = append(out, s)
-	}
-	return out
-}
-
-// cut removes the ranges without from from; both are normal.
-func cut(from, without []span) []span {
-	if len(without) == 0 || len(from) == 0 {
-		return from
-	}
-	if slices.Equal(from, without) {
-		return nil
-	}
-	var out []span
-	i := 0
-	for _, s := range from {
-		for i < len(without) && without[i].end < s.begin {
-			i++
-		}
-		for j := i; j < len(without) && without[j].begin <= s.end; j++ {
-			if without[j].begin > s.begin {
-				out = append(out, span{s.begin, without[j].begin - 1})
-			}
-			if without[j].end >= s.end {
-				s.begin = s.end + 1
-				break
-			}
-			s.begin = without[j].end + 1
-		}
-		if s.begin <= s.end {
-			out = append(out, s)
-		}
-	}
-	return out
 }
 
 // within reports whether role is at or below ancestor in the tree of roles.

@@ -15,8 +15,8 @@ func (a *Allocator) convert(c core.AllocatorConvert) {
 	from, to := a.kinds.portions(c.From), a.kinds.portions(c.To)
 	if f := a.frameworks[c.Framework]; f != nil && len(c.From) > 0 {
 		cl := f.client(c.From[0].GetAllocationInfo().GetRole())
-		if held := ag.held[cl]; cl != nil && containsAll(held, from) {
-			ag.held[cl] = add(sub(held, from), to)
+		if held := ag.heldBy(cl); cl != nil && containsAll(held, from) {
+			ag.setHeld(cl, add(sub(held, from), to))
 			a.exchange(cl, from, to)
 			a.turn(ag, from, to)
 			a.setFree(ag, add(sub(ag.free, shared(from)), shared(to)))

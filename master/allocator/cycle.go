@@ -66,7 +66,7 @@ func (a *Allocator) newcomers() []*client {
 // wanting says whether it is worth looking at an agent: it is there, it has something free, and
 // something has changed since nobody wanted it.
 func (a *Allocator) wanting(ag *agent) bool {
-	if a.agents[ag.id] != ag || !a.inUse(ag) || len(ag.free) == 0 {
+	if ag.left || !a.inUse(ag) || len(ag.free) == 0 {
 		return false
 	}
 	return ag.version != ag.idleVersion || a.epoch != ag.idleEpoch
@@ -227,6 +227,10 @@ func (a *Allocator) settle(ag *agent, given []grant, offers []core.AllocatorOffe
 
 func (a *Allocator) offer(ag *agent, g grant) core.AllocatorOffer {
 	c := g.client
+	if !same(ag.said.portions, g.portions) || ag.said.client.role != c.role {
+		ag.said.portions, ag.said.wire = g.portions, protos(g.portions, c.role.allocation)
+	}
+	ag.said.client = c
 	return core.AllocatorOffer{Framework: c.framework.id, Role: c.role.path, Agent: ag.id, Generation: ag.generation,
-		Resources: protos(g.portions, c.allocation), QuotaChanges: a.changes}
+		Resources: ag.said.wire, QuotaChanges: a.changes}
 }

@@ -102,7 +102,7 @@ const maxFilters = 16
 func (a *Allocator) refuse(ag *agent, c *client, refused []portion, d time.Duration) {
 	until, n := a.now.Add(d), 1
 	var first *filter // the one that ends first
-	for old := ag.filters[c]; old != nil; {
+	for old := ag.filters.of(c); old != nil; {
 		next := old.next
 		switch {
 		case !old.until.Before(until) && containsAll(old.refused, refused):
@@ -119,8 +119,8 @@ func (a *Allocator) refuse(ag *agent, c *client, refused []portion, d time.Durat
 	if n > maxFilters {
 		a.dropFilter(first)
 	}
-	f := &filter{agent: ag, client: c, refused: refused, until: until, next: ag.filters[c], inOwn: len(c.filters)}
-	ag.filters[c] = f
+	f := &filter{agent: ag, client: c, refused: refused, until: until, next: ag.filters.of(c), inOwn: len(c.filters)}
+	ag.filters.set(c, f)
 	c.filters = append(c.filters, f)
 	a.filters.add(f, a.now)
 }
@@ -153,15 +153,13 @@ func (a *Allocator) dropFilter(f *filter) {
 
 // detach takes a filter from its agent and its client.
 func (f *filter) detach() {
-	if at := f.agent.filters[f.client]; at != f {
+	if at := f.agent.filters.of(f.client); at != f {
 		for at.next != f {
 			at = at.next
 		}
 		at.next = f.next
-	} else if f.next != nil {
-		f.agent.filters[f.client] = f.next
 	} else {
-		delete(f.agent.filters, f.client)
+		f.agent.filters.set(f.client, f.next)
 	}
 	own := f.client.filters
 	last := own[len(own)-1]
@@ -176,7 +174,7 @@ func (a *Allocator) expire() {
 		if f.client != nil {
 			f.detach()
 		}
-		if a.agents[f.agent.id] == f.agent {
+		if !f.agent.left {
 			a.touch(f.agent)
 		}
 	}
@@ -197,9 +195,11 @@ func (a *Allocator) forget(f *framework, roles []string) {
 
 // forgetAgent drops all filters on an agent.
 func (a *Allocator) forgetAgent(ag *agent) {
-	for _, c := range slices.SortedFunc(maps.Keys(ag.filters), byName) {
-		for ag.filters[c] != nil {
-			a.dropFilter(ag.filters[c])
+	clients := ag.filters.clients()
+	slices.SortFunc(clients, byName)
+	for _, c := range clients {
+		for f := ag.filters.of(c); f != nil; f = ag.filters.of(c) {
+			a.dropFilter(f)
 		}
 	}
 }

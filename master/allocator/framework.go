@@ -48,8 +48,8 @@ func (a *Allocator) client(f *framework, path string) *client {
 	if c := f.client(path); c != nil {
 		return c
 	}
-	c := &client{rank: rank{name: string(f.id), weight: 1}, framework: f, role: a.tree.find(path), suppressed: true,
-		allocation: &mesos.Resource_AllocationInfo{Role: &path}}
+	a.lastClient++
+	c := &client{rank: rank{name: string(f.id), weight: 1}, number: a.lastClient, framework: f, role: a.tree.find(path), suppressed: true}
 	a.clients++
 	for r := c.role; r != nil; r = r.parent {
 		r.clients++
@@ -147,8 +147,8 @@ func (a *Allocator) removeFramework(id frameworkID) {
 			continue
 		}
 		for _, c := range f.clients {
-			if held, ok := ag.held[c]; ok {
-				delete(ag.held, c)
+			if held := ag.heldBy(c); len(held) > 0 {
+				ag.setHeld(c, nil)
 				a.account(c, held, -1)
 				a.setFree(ag, add(slices.Clone(ag.free), unshared(held)))
 				a.touch(ag)

@@ -12,7 +12,7 @@ func (a *Allocator) CheckInvariants() error {
 		}
 		rest := ag.total
 		for _, c := range a.holders(ag) {
-			held := ag.held[c]
+			held := ag.heldBy(c)
 			if !containsAll(rest, unshared(held)) && ag.active {
 				return fmt.Errorf("agent %s: %s holds what the agent does not have", ag.id, c.name)
 			}

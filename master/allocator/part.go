@@ -10,7 +10,7 @@ import (
 // constraint, a filter, quota or the minimum stands against it. With a debt it is the first
 // stage's part, which pays it.
 func (a *Allocator) part(ag *agent, c *client, debt *role) []portion {
-	refusals := ag.filters[c]
+	refusals := ag.filters.of(c)
 	if refusals.knows(ag.version) || !a.admits(ag, c) {
 		return nil
 	}

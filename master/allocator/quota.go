@@ -240,6 +240,12 @@ func (a *Allocator) chop(c *client, part []portion, debt *role) []portion {
 	if len(a.limited) == 0 {
 		return part
 	}
+	if part, pays := a.unchopped(c, part, debt); part != nil {
+		if debt != nil && !pays {
+			return nil
+		}
+		return part
+	}
 	out, pays := make([]portion, 0, len(part)), false
 	for _, p := range part {
 		if p.kind.plain() {
@@ -260,6 +266,22 @@ func (a *Allocator) chop(c *client, part []portion, debt *role) []portion {
 		return nil
 	}
 	return out
+}
+
+// unchopped is the part itself if quota allows all of it, which most often it does; else nil. Scalars of
+// several kinds are left to chop.
+func (a *Allocator) unchopped(c *client, part []portion, debt *role) (whole []portion, pays bool) {
+	for n, p := range part {
+		if !p.kind.plain() {
+			continue
+		}
+		all, owed := a.allowance(c, p.kind.scalar, debt != nil)
+		if p.amount.scalar > all || plainOf(part[:n], p.kind.scalar) > 0 {
+			return nil, false
+		}
+		pays = pays || p.amount.scalar > 0 && owed > 0
+	}
+	return part, pays
 }
 
 // allowance is how much of a plain scalar a client may have: in the first stage what is owed, and in both

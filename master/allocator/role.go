@@ -86,11 +86,14 @@ type role struct {
 	// reserved and used are what counts as consumed: reservations anywhere, and
 	// what is allocated without a reservation. Roles below are included.
 	reserved, used []int64
+	// allocation is what resources that are offered to the role say of it.
+	allocation *mesos.Resource_AllocationInfo
 }
 
 // client is a framework in one of its roles.
 type client struct {
 	rank
+	number      uint32 // of its own for ever
 	framework   *framework
 	role        *role
 	suppressed  bool
@@ -98,7 +101,6 @@ type client struct {
 	fresh       bool // it began to want them, or lost filters, since the last cycle
 	filters     []*filter
 	constraints *constraints
-	allocation  *mesos.Resource_AllocationInfo
 }
 
 // tree is all roles that were ever named.
@@ -119,7 +121,7 @@ func newTree(config Config, rng *rand.Rand) *tree {
 }
 
 func (t *tree) newRole(path string, parent *role) *role {
-	return &role{path: path, tree: t, parent: parent, below: map[string]*role{}, own: &branch{rank: rank{name: ".", weight: 1}}}
+	return &role{path: path, allocation: &mesos.Resource_AllocationInfo{Role: &path}, tree: t, parent: parent, below: map[string]*role{}, own: &branch{rank: rank{name: ".", weight: 1}}}
 }
 
 // find returns the role, made if need be.

@@ -94,6 +94,15 @@ func (c *Core) allocatorRecover(f FrameworkID, id AgentID, resources amounts, re
 	c.allocate(e)
 }
 
+// allocatorReturn returns what was offered as the allocator said it, which spares it reading that.
+func (c *Core) allocatorReturn(given AllocatorOffer, refusal time.Duration) {
+	a := c.agents[given.Agent]
+	if a == nil || a.removed || c.frameworks[given.Framework] == nil {
+		return
+	}
+	c.allocate(AllocatorRecover{Framework: given.Framework, Agent: given.Agent, Resources: given.Resources, Refusal: refusal})
+}
+
 func (c *Core) allocatorConvert(f FrameworkID, a AgentID, change conversion) {
 	c.allocate(AllocatorConvert{Framework: f, Agent: a, From: change.from.protos(), To: change.to.protos()})
 }

@@ -18,6 +18,7 @@ type AllocatorOffer struct {
 	Framework FrameworkID
 	Role      string
 	Agent     AgentID
+	// Resources must not be changed: the allocator knows them again when they come back.
 	Resources []*mesos.Resource
 	// Generation repeats that of AllocatorAddAgent: an offer of an agent that was removed
 	// and added again meanwhile is void. Zero is not checked.

@@ -19,6 +19,7 @@ type offer struct {
 	agent                      *agent
 	role                       string
 	resources                  amounts
+	given                      AllocatorOffer
 	rec                        *Offer
 	slot                       int
 	frameworkIndex, agentIndex int
@@ -71,10 +72,10 @@ func (c *Core) makeOffer(given AllocatorOffer) *offer {
 	// A shared volume can be destroyed while an offer of it is on its way.
 	stale := given.QuotaChanges != c.quotaChanges || a != nil && !a.total.contains(resources.onlyShared().allocated(""))
 	if stale || f == nil || f.conn == 0 || !f.rec.Active || !f.hasRole(role) || a == nil || !a.rec.Active || a.link == nil {
-		c.allocatorRecover(framework, agentName, resources, nil)
+		c.allocatorReturn(given, 0)
 		return nil
 	}
-	o := &offer{id: c.newOfferID(), framework: f, agent: a, role: role, resources: a.describeVolumes(resources)}
+	o := &offer{id: c.newOfferID(), framework: f, agent: a, role: role, resources: a.describeVolumes(resources), given: given}
 	o.rec = &Offer{Info: c.describeOffer(o), SentAt: c.now}
 	c.offers[o.id] = o
 	o.slot = c.pub.offers.insert(o.rec)
@@ -136,7 +137,7 @@ func (c *Core) removeOffer(o *offer) {
 // returnOffer takes an offer back without telling the framework.
 func (c *Core) returnOffer(o *offer) {
 	c.removeOffer(o)
-	c.allocatorRecover(o.framework.id, o.agent.id, o.resources, nil)
+	c.allocatorReturn(o.given, 0)
 }
 
 // rescind takes an offer back and tells the framework.
@@ -192,6 +193,6 @@ func (c *Core) decline(f *framework, call *scheduler.Call_Decline) {
 		}
 		c.removeOffer(o)
 		f.rec.Counters.OffersDeclined++
-		c.allocatorRecover(f.id, o.agent.id, o.resources, &refusal)
+		c.allocatorReturn(o.given, refusal)
 	}
 }

@@ -17,12 +17,18 @@ func TestEveryFigureIsMeasured(t *testing.T) {
 }
 
 func BenchmarkCycle(b *testing.B) {
-	for _, shape := range []Shape{{10_000, 1_000, false, false}, {20_000, 3_000, false, false}, {20_000, 3_000, true, false}, {20_000, 3_000, false, true}} {
-		b.Run(shape.Name(), func(b *testing.B) {
-			for range b.N {
-				b.ReportMetric(shape.Cycle().Value, "ms/cycle")
-			}
-		})
+	for _, size := range []Shape{{Agents: 10_000, Frameworks: 1_000}, {Agents: 20_000, Frameworks: 3_000}, {Agents: 50_000, Frameworks: 6_000}} {
+		for i := range 4 {
+			shape := size
+			shape.Random, shape.Quota = i%2 == 1, i >= 2
+			b.Run(shape.Name(), func(b *testing.B) {
+				w, offers := shape.world()
+				b.ResetTimer()
+				for range b.N {
+					offers, _ = w.step(declined(offers, forever))
+				}
+			})
+		}
 	}
 }
 
