@@ -196,6 +196,20 @@ func protos(portions []portion, info *mesos.Resource_AllocationInfo) []*mesos.Re
 	return out
 }
 
+// reallocated says the same of another role.
+func reallocated(said []*mesos.Resource, info *mesos.Resource_AllocationInfo) []*mesos.Resource {
+	wire := make([]mesos.Resource, len(said))
+	out := make([]*mesos.Resource, len(said))
+	for i, s := range said {
+		r := &wire[i]
+		r.Name, r.Type, r.ProviderId, r.Reservations = s.Name, s.Type, s.ProviderId, s.Reservations
+		r.Disk, r.Revocable, r.Shared, r.AllocationInfo = s.Disk, s.Revocable, s.Shared, info
+		r.Scalar, r.Ranges, r.Set = s.Scalar, s.Ranges, s.Set
+		out[i] = r
+	}
+	return out
+}
+
 func (a amount) plus(b amount) amount {
 	out := amount{scalar: a.scalar + b.scalar, ranges: a.ranges, items: a.items}
 	switch {

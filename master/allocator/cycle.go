@@ -227,8 +227,11 @@ func (a *Allocator) settle(ag *agent, given []grant, offers []core.AllocatorOffe
 
 func (a *Allocator) offer(ag *agent, g grant) core.AllocatorOffer {
 	c := g.client
-	if !same(ag.said.portions, g.portions) || ag.said.client.role != c.role {
+	switch {
+	case !same(ag.said.portions, g.portions):
 		ag.said.portions, ag.said.wire = g.portions, protos(g.portions, c.role.allocation)
+	case ag.said.client.role != c.role:
+		ag.said.wire = reallocated(ag.said.wire, c.role.allocation)
 	}
 	ag.said.client = c
 	return core.AllocatorOffer{Framework: c.framework.id, Role: c.role.path, Agent: ag.id, Generation: ag.generation,
