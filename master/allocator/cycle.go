@@ -24,6 +24,7 @@ func (a *Allocator) allocate() (offers []core.AllocatorOffer) {
 		list = a.shuffled()
 	}
 	if len(list)+len(fresh) == 0 {
+		a.looked()
 		return nil
 	}
 	a.runs++
@@ -33,16 +34,20 @@ func (a *Allocator) allocate() (offers []core.AllocatorOffer) {
 		offers = a.payDebts(list, offers)
 	}
 	for _, ag := range list {
-		ag.touched = false
 		if a.wanting(ag) {
 			offers = a.share(ag, offers)
 		}
 	}
+	a.looked()
+	return a.welcome(fresh, offers)
+}
+
+// looked says that there is nothing to be looked at any more.
+func (a *Allocator) looked() {
 	for _, ag := range a.dirty {
 		ag.touched = false
 	}
 	a.dirty, a.all = a.dirty[:0], false
-	return a.welcome(fresh, offers)
 }
 
 // newcomers are the clients that began to want offers, if they can be asked apart.

@@ -137,6 +137,37 @@ func (v View[T]) All() iter.Seq[*T] {
 	}
 }
 
+// BlockSize is how many slots a block has.
+const BlockSize = fan
+
+// Block is a stretch of a view: the slots From to To, without To, of one piece of its table.
+type Block[T any] struct {
+	// Records are all slots of the piece, nil where one is empty. A piece that did not change is the same array
+	// in a later view.
+	Records *[BlockSize]*T
+	// Number is the piece's place in the table.
+	Number, From, To int
+}
+
+// Blocks gives the records in the order of All, a block at a time.
+func (v View[T]) Blocks() iter.Seq[Block[T]] {
+	return func(yield func(Block[T]) bool) {
+		for i := v.start; i < v.end; {
+			slot, left := i, v.end-i
+			if v.ring > 0 {
+				slot = i % v.ring
+				left = min(left, v.ring-slot)
+			}
+			from := slot % fan
+			to := min(from+left, fan)
+			i += to - from
+			if leaf := v.leaf(slot); leaf != nil && !yield(Block[T]{&leaf.vals, slot / fan, from, to}) {
+				return
+			}
+		}
+	}
+}
+
 // Find gives the first record that matches, or nil.
 func (v View[T]) Find(match func(*T) bool) *T {
 	for value := range v.All() {
@@ -148,15 +179,20 @@ func (v View[T]) Find(match func(*T) bool) *T {
 }
 
 func (v View[T]) at(slot int) *T {
-	m := slot / (fan * fan)
-	if m >= len(v.top) || v.top[m] == nil {
-		return nil
-	}
-	leaf := v.top[m].kids[slot/fan%fan]
+	leaf := v.leaf(slot)
 	if leaf == nil {
 		return nil
 	}
 	return leaf.vals[slot%fan]
+}
+
+// leaf is the piece that has a slot, nil where there is none.
+func (v View[T]) leaf(slot int) *chunk[T] {
+	m := slot / (fan * fan)
+	if m >= len(v.top) || v.top[m] == nil {
+		return nil
+	}
+	return v.top[m].kids[slot/fan%fan]
 }
 
 // ring keeps the newest records of a bounded history, oldest first in its views.

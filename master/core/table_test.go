@@ -95,3 +95,30 @@ func TestAmountsAddUp(t *testing.T) {
 		t.Errorf("got %s, want %s", got, a)
 	}
 }
+
+func TestBlocksHoldWhatAViewHolds(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	for bound := range 300 {
+		r := ring[int]{bound: bound + 1}
+		var tab table[int]
+		for i := range rng.IntN(1000) {
+			r.add(ptr(i))
+			if tab.insert(ptr(i)); rng.IntN(3) == 0 {
+				tab.remove(rng.IntN(i + 1))
+			}
+		}
+		for _, view := range []View[int]{r.view(), tab.view()} {
+			var got []int
+			for b := range view.Blocks() {
+				for _, n := range b.Records[b.From:b.To] {
+					if n != nil {
+						got = append(got, *n)
+					}
+				}
+			}
+			if want := collect(view); !slices.Equal(got, want) {
+				t.Fatalf("bound %d: blocks hold %v, the view %v", r.bound, got, want)
+			}
+		}
+	}
+}

@@ -1,51 +1,164 @@
 package httpapi
 
-import "agora.dev/agora/master/core"
+import (
+	"bytes"
+	"runtime"
 
-// fragments are the tasks in the last body of /state. Records never change, so a task that is
-// in the next body too is copied from there. Only one body is kept.
+	"agora.dev/agora/api/mesos/v1"
+	"agora.dev/agora/master/core"
+)
+
+// fragments are what the last body of /state was made of, for the next one: the JSON of each block of tasks
+// and agents. Blocks and records never change, so that one which is in the next body too is sent as it is.
+// What is kept is bounded by its bytes.
 type fragments struct {
-	body  []byte
-	spans map[*core.Task]span
+	tasks  map[place]*fragment[core.Task]
+	agents map[place]*fragment[core.Agent]
+	// used are the resources in use by a framework, scalars added up.
+	used map[*core.Framework][]*mesos.Resource
+	left int // bytes that may still be kept
 }
 
-// span holds both ends of a fragment in the body.
-type span struct{ from, to int }
+// maxFragments bounds the bytes that are kept.
+const maxFragments = 256 << 20
 
-// maxFragments bounds the tasks of a body that is kept; the key and span of each need 40 bytes.
-const maxFragments = 1 << 20
-
-// begin prepares a writer for a body much like this one.
-func (f *fragments) begin(out *writer) {
-	out.known = f
-	out.made = make(map[*core.Task]span, len(f.spans))
-	out.buf = make([]byte, 0, len(f.body)+len(f.body)/16+4096)
+// place says where a block was: it need not be the same block.
+type place struct {
+	owner core.FrameworkID // empty for agents
+	list  list
+	block int
 }
 
-// fragmentsOf is what a written body leaves for the next one; nil when it is too large.
-func fragmentsOf(out *writer) *fragments {
-	if len(out.made) >= maxFragments {
-		return new(fragments)
+// list is one of a framework's lists of tasks.
+type list uint8
+
+const (
+	runningTasks list = iota
+	unreachableTasks
+	completedTasks
+)
+
+// fragment is a block's JSON: each of its records, with a comma before.
+type fragment[T any] struct {
+	records *[core.BlockSize]*T
+	body    []byte
+	ends    [core.BlockSize]int
+}
+
+func newFragments() *fragments {
+	return &fragments{tasks: map[place]*fragment[core.Task]{}, agents: map[place]*fragment[core.Agent]{},
+		used: map[*core.Framework][]*mesos.Resource{}, left: maxFragments}
+}
+
+func (f *fragment[T]) start(slot int) int {
+	if slot == 0 {
+		return 0
 	}
-	return &fragments{body: out.buf, spans: out.made}
+	return f.ends[slot-1]
 }
 
-// cachedTask writes a task, from the last body if it is there.
-func (w *writer) cachedTask(task *core.Task) {
-	if w.known == nil {
-		w.element(func() { w.task(task) })
+// blocks writes records in the order of a view. Known are the fragments of the last body, made those of this one.
+func blocks[T any](w *writer, view core.View[T], at place, known, made map[place]*fragment[T], write func(*writer, *T)) {
+	first, scratch := true, &writer{shapes: map[*mesos.Resource][]byte{}}
+	for b := range view.Blocks() {
+		at.block = b.Number
+		f := made[at] // a history may begin and end in one block
+		if f == nil {
+			f = known[at]
+		}
+		if f == nil || f.records != b.Records {
+			f = newFragment(scratch, f, b.Records, write)
+			runtime.Gosched() // the core and its callers need not wait for the end of a time slice
+		}
+		if w.made.left -= len(f.body); w.made.left >= 0 {
+			made[at] = f
+		}
+		part := f.body[f.start(b.From):f.ends[b.To-1]]
+		if first && len(part) > 0 {
+			part, first = part[1:], false
+		}
+		w.splice(part)
+	}
+}
+
+// newFragment writes a block; what was in the old one is copied from there.
+func newFragment[T any](out *writer, old *fragment[T], records *[core.BlockSize]*T, write func(*writer, *T)) *fragment[T] {
+	f := &fragment[T]{records: records}
+	out.buf = out.buf[:0]
+	for slot, record := range records {
+		switch {
+		case record == nil:
+		case old != nil && old.records[slot] == record:
+			out.buf = append(out.buf, old.body[old.start(slot):old.ends[slot]]...)
+		default:
+			out.buf = append(out.buf, ',', '{')
+			write(out, record)
+			out.buf = append(out.buf, '}')
+		}
+		f.ends[slot] = len(out.buf)
+	}
+	f.body = bytes.Clone(out.buf)
+	return f
+}
+
+// maxShapes bounds the different resources of tasks whose JSON is kept while a list is written.
+const maxShapes = 1024
+
+// shape writes the resources of a task. Tasks of one shape share them (core.shapes), and the JSON is made once.
+func (w *writer) shape(resources []*mesos.Resource) {
+	if w.shapes == nil || len(resources) == 0 {
+		w.resources(resources)
 		return
 	}
-	w.comma()
+	if known, ok := w.shapes[resources[0]]; ok {
+		w.buf = append(w.buf, known...)
+		return
+	}
 	from := len(w.buf)
-	if at, ok := w.known.spans[task]; ok {
-		w.buf = append(w.buf, w.known.body[at.from:at.to]...)
-	} else {
-		w.buf = append(w.buf, '{')
-		w.task(task)
-		w.buf = append(w.buf, '}')
+	w.resources(resources)
+	if len(w.shapes) >= maxShapes {
+		clear(w.shapes)
 	}
-	if len(w.made) < maxFragments {
-		w.made[task] = span{from, len(w.buf)}
+	w.shapes[resources[0]] = bytes.Clone(w.buf[from:])
+}
+
+// usedBy is what a framework uses, from the last body if the framework has not changed.
+func (w *writer) usedBy(f *core.Framework) []*mesos.Resource {
+	if w.known != nil {
+		if used, ok := w.known.used[f]; ok {
+			w.made.used[f] = used
+			return used
+		}
 	}
+	var used []*mesos.Resource
+	sums := quantities{}
+	for _, h := range holdings(f) {
+		sums.add(h.resources)
+		for _, r := range h.resources {
+			if r.GetType() != mesos.Value_SCALAR {
+				used = append(used, r)
+			}
+		}
+	}
+	for _, name := range sums.names() {
+		value := sums.value(name)
+		used = append(used, &mesos.Resource{Name: &name, Type: mesos.Value_SCALAR.Enum(), Scalar: &mesos.Value_Scalar{Value: &value}})
+	}
+	if w.made != nil {
+		w.made.used[f] = used
+	}
+	return used
+}
+
+// taskList writes one of a framework's lists of tasks.
+func (w *writer) taskList(name string, tasks core.View[core.Task], at place) {
+	w.array(name, func() {
+		if w.known == nil {
+			for task := range tasks.All() {
+				w.element(func() { w.task(task) })
+			}
+			return
+		}
+		blocks(w, tasks, at, w.known.tasks, w.made.tasks, (*writer).task)
+	})
 }

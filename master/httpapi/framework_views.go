@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"slices"
 
 	"agora.dev/agora/api/mesos/v1"
 	"agora.dev/agora/master/core"
@@ -67,10 +68,8 @@ func (w *writer) frameworkHead(f *core.Framework, used, offered []*mesos.Resourc
 }
 
 func (w *writer) framework(f *core.Framework, offers []*core.Offer) {
-	var used, offered []*mesos.Resource
-	for _, h := range holdings(f) {
-		used = append(used, h.resources...)
-	}
+	used := w.usedBy(f)
+	var offered []*mesos.Resource
 	for _, offer := range offers {
 		offered = append(offered, offer.Info.Resources...)
 	}
@@ -84,11 +83,11 @@ func (w *writer) framework(f *core.Framework, offers []*core.Offer) {
 	if !f.ReregisteredAt.IsZero() && !f.ReregisteredAt.Equal(f.RegisteredAt) {
 		w.time("reregistered_time", f.ReregisteredAt)
 	}
-	w.object("resources", func() { w.resources(append(used, offered...)) })
+	w.object("resources", func() { w.resources(slices.Concat(used, offered)) })
 	w.frameworkRoles(info)
-	w.taskList("tasks", f.Tasks)
-	w.taskList("unreachable_tasks", f.UnreachableTasks)
-	w.taskList("completed_tasks", f.CompletedTasks)
+	w.taskList("tasks", f.Tasks, place{owner: f.ID, list: runningTasks})
+	w.taskList("unreachable_tasks", f.UnreachableTasks, place{owner: f.ID, list: unreachableTasks})
+	w.taskList("completed_tasks", f.CompletedTasks, place{owner: f.ID, list: completedTasks})
 	w.array("offers", func() {
 		for _, offer := range offers {
 			w.element(func() { w.offer(offer) })
@@ -174,14 +173,6 @@ func (w *writer) command(command *mesos.CommandInfo) {
 	})
 }
 
-func (w *writer) taskList(name string, tasks core.View[core.Task]) {
-	w.array(name, func() {
-		for task := range tasks.All() {
-			w.cachedTask(task)
-		}
-	})
-}
-
 func (w *writer) task(task *core.Task) {
 	b := task.Base
 	w.text("id", b.GetTaskId().GetValue())
@@ -190,7 +181,7 @@ func (w *writer) task(task *core.Task) {
 	w.text("executor_id", b.GetExecutorId().GetValue())
 	w.text("slave_id", b.GetAgentId().GetValue())
 	w.text("state", task.State.String())
-	w.object("resources", func() { w.resources(b.Resources) })
+	w.object("resources", func() { w.shape(b.Resources) })
 	if len(b.Resources) > 0 {
 		w.text("role", allocationRole(b.Resources[0]))
 	}

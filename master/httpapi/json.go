@@ -7,23 +7,53 @@ import (
 	"unicode/utf8"
 
 	"agora.dev/agora/api/codec"
-	"agora.dev/agora/master/core"
+	"agora.dev/agora/api/mesos/v1"
 	"google.golang.org/protobuf/proto"
 )
 
 // writer appends JSON by hand: the legacy views are too large and too hot for reflection.
 type writer struct {
-	buf []byte
-	// known and made are set while a body is written whose tasks are kept for the next one.
-	known *fragments
-	made  map[*core.Task]span
+	// parts are what was written before buf.
+	parts [][]byte
+	buf   []byte
+	// known and made are set while a body is written that is kept in fragments for the next one.
+	known, made *fragments
+	// shapes are the resources of tasks as they were written before, by the first of them; nil: not kept.
+	shapes map[*mesos.Resource][]byte
 }
 
 func (w *writer) comma() {
-	if n := len(w.buf); n > 0 && w.buf[n-1] != '{' && w.buf[n-1] != '[' && w.buf[n-1] != ':' {
+	if last := w.last(); last != 0 && last != '{' && last != '[' && last != ':' {
 		w.buf = append(w.buf, ',')
 	}
 }
+
+// last is the last byte that was written, zero before the first.
+func (w *writer) last() byte {
+	switch {
+	case len(w.buf) > 0:
+		return w.buf[len(w.buf)-1]
+	case len(w.parts) > 0:
+		part := w.parts[len(w.parts)-1]
+		return part[len(part)-1]
+	}
+	return 0
+}
+
+// splice writes bytes that never change, without a copy where that is worth it.
+func (w *writer) splice(part []byte) {
+	if len(part) < 1<<10 {
+		w.buf = append(w.buf, part...)
+		return
+	}
+	if len(w.buf) > 0 {
+		w.parts = append(w.parts, w.buf)
+	}
+	w.parts, w.buf = append(w.parts, part), w.buf[len(w.buf):]
+}
+
+// body is all that was written, in parts.
+func (w *writer) body() [][]byte { return append(w.parts, w.buf) }
 
 func (w *writer) open(c byte)  { w.comma(); w.buf = append(w.buf, c) }
 func (w *writer) close(c byte) { w.buf = append(w.buf, c) }

@@ -1,9 +1,13 @@
 package httpapi
 
 import (
+	"bufio"
 	"compress/gzip"
+	"io"
 	"net/http"
 	"regexp"
+	"runtime"
+	"slices"
 	"strconv"
 )
 
@@ -19,7 +23,7 @@ func view(w http.ResponseWriter, r *http.Request, body func(*writer)) {
 	name := r.URL.Query().Get("jsonp")
 	if name == "" {
 		body(&out)
-		send(w, r, "application/json", out.buf)
+		send(w, r, "application/json", out.body()...)
 		return
 	}
 	if !callback.MatchString(name) {
@@ -27,16 +31,19 @@ func view(w http.ResponseWriter, r *http.Request, body func(*writer)) {
 		return
 	}
 	body(&out)
-	send(w, r, "text/javascript", []byte(name+"("+string(out.buf)+")"))
+	send(w, r, "text/javascript", slices.Concat([][]byte{[]byte(name + "(")}, out.body(), [][]byte{[]byte(")")})...)
 }
 
-// send answers 200 with a body, compressed if the client asked for that.
-func send(w http.ResponseWriter, r *http.Request, media string, body []byte) {
-	h := w.Header()
+// send answers 200 with a body in parts, compressed if the client asked for that.
+func send(w http.ResponseWriter, r *http.Request, media string, body ...[]byte) {
+	h, size := w.Header(), 0
+	for _, part := range body {
+		size += len(part)
+	}
 	h.Set("Content-Type", media)
-	if len(body) < compressible || !gzipAsked(r) {
-		h.Set("Content-Length", strconv.Itoa(len(body)))
-		w.Write(body)
+	if size < compressible || !gzipAsked(r) {
+		h.Set("Content-Length", strconv.Itoa(size))
+		gather(w, body)
 		return
 	}
 	h.Set("Content-Encoding", "gzip")
@@ -46,8 +53,27 @@ func send(w http.ResponseWriter, r *http.Request, media string, body []byte) {
 		text(w, http.StatusInternalServerError, "Internal error")
 		return
 	}
-	z.Write(body)
+	for _, part := range body {
+		z.Write(part)
+		runtime.Gosched() // as in blocks
+	}
 	z.Close()
+}
+
+// gathered is how much goes to the connection at once.
+const gathered = 128 << 10
+
+// gather writes parts, small ones together.
+func gather(w io.Writer, parts [][]byte) {
+	if len(parts) == 1 {
+		w.Write(parts[0])
+		return
+	}
+	out := bufio.NewWriterSize(w, gathered)
+	for _, part := range parts {
+		out.Write(part)
+	}
+	out.Flush()
 }
 
 func gzipAsked(r *http.Request) bool {

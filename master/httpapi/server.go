@@ -98,7 +98,7 @@ func New(cfg Config) *Server {
 	cfg = cfg.withDefaults()
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Server{cfg: cfg, ctx: ctx, stop: stop}
-	s.fragments.Store(new(fragments))
+	s.fragments.Store(newFragments())
 	s.streams.init()
 	s.requests.init()
 	s.verbosity.init(cfg.LogLevel)

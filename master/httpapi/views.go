@@ -51,17 +51,15 @@ func (s *Server) metricsSnapshot(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) state(w http.ResponseWriter, r *http.Request) {
-	snapshot := s.visible(r)
+	snapshot, all := s.visible(r), s.viewer(r).all
 	view(w, r, func(out *writer) {
-		s.fragments.Load().begin(out)
-		defer func() { s.fragments.Store(fragmentsOf(out)) }()
+		out.known, out.made = s.fragments.Load(), newFragments()
+		if all { // what others see is made for them
+			defer func() { s.fragments.Store(out.made) }()
+		}
 		out.element(func() {
 			s.stateHead(out, snapshot)
-			out.array("slaves", func() {
-				for agent := range snapshot.Agents.All() {
-					out.element(func() { out.agent(agent) })
-				}
-			})
+			out.array("slaves", func() { blocks(out, snapshot.Agents, place{}, out.known.agents, out.made.agents, (*writer).agent) })
 			out.array("recovered_slaves", func() { out.recovered(snapshot) })
 			s.frameworksBody(out, snapshot, "")
 			out.array("orphan_tasks", func() {})

@@ -16,7 +16,7 @@ func (s *suite) memory() error {
 	defer c.stop()
 	// Reading makes garbage while everything is live, as dashboards do.
 	for range 5 {
-		if _, _, err := fetchState(c.address); err != nil {
+		if _, _, err := fetchState(plain, c.address); err != nil {
 			return err
 		}
 	}
