@@ -28,6 +28,7 @@ type allocatorMachine struct {
 	duration  *metrics.Timer
 	latency   *metrics.Timer
 	ran       uint64
+	due       time.Time // of the next run without commands
 	// asked is when the first of the commands that wait was posted, in Unix nanoseconds; zero: none waits.
 	asked  atomic.Int64
 	queued atomic.Int64
@@ -67,7 +68,10 @@ func (m *allocatorMachine) Step(now time.Time, batch [][]core.AllocatorEvent) ti
 }
 
 // Tick implements loop.Machine.
-func (m *allocatorMachine) Tick(now time.Time) time.Time { return m.run(now, nil) }
+func (m *allocatorMachine) Tick(now time.Time) time.Time {
+	m.asked.CompareAndSwap(0, m.due.UnixNano())
+	return m.run(now, nil)
+}
 
 func (m *allocatorMachine) run(now time.Time, commands []core.AllocatorEvent) time.Time {
 	asked := m.asked.Swap(0)
@@ -85,6 +89,7 @@ func (m *allocatorMachine) run(now time.Time, commands []core.AllocatorEvent) ti
 		m.offer(ready)
 	}
 	m.tell()
+	m.due = ready.Wake
 	return ready.Wake
 }
 
@@ -139,6 +144,11 @@ func (m *allocatorMachine) emit(emit func(string, float64)) {
 	for name, total := range f.Total {
 		emit(prefix+"resources/"+name+"/total", total)
 		emit(prefix+"resources/"+name+"/offered_or_allocated", f.Taken[name])
+	}
+	for role, consumed := range f.Consumed {
+		for name, amount := range consumed {
+			emit(prefix+"quota/roles/"+role+"/resources/"+name+"/consumed", amount)
+		}
 	}
 	for _, r := range f.Roles {
 		if r.Frameworks {

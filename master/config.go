@@ -52,6 +52,9 @@ type Config struct {
 	RegistryFetchTimeout time.Duration
 	RegistryStoreTimeout time.Duration
 
+	// FrameworkMetrics adds some sixty figures for each framework.
+	FrameworkMetrics bool
+
 	MaxCompletedFrameworks          int
 	MaxCompletedTasksPerFramework   int
 	MaxUnreachableTasksPerFramework int
@@ -69,7 +72,7 @@ const DefaultVersion = "1.11.0"
 // NewConfig gives the defaults.
 func NewConfig() Config {
 	return Config{
-		IP: "127.0.0.1", Port: 5050, FilterGPUs: true, RootSubmissions: true,
+		IP: "127.0.0.1", Port: 5050, FilterGPUs: true, RootSubmissions: true, FrameworkMetrics: true,
 		Allocation: newAllocationConfig(), AllocationInterval: time.Second, AgentPingTimeout: 15 * time.Second, MaxAgentPingTimeouts: 5,
 		AgentReregisterTimeout: 10 * time.Minute, RegistryFetchTimeout: time.Minute, RegistryStoreTimeout: 20 * time.Second,
 		MaxCompletedFrameworks: 50, MaxCompletedTasksPerFramework: 1000, MaxUnreachableTasksPerFramework: 1000,
@@ -99,6 +102,7 @@ func (c *Config) Flags() *flags.Set {
 	s.String(&c.ZK, "zk", "ZooKeeper for leader election.")
 	s.Duration(&c.AllocationInterval, "allocation_interval", "How often all agents are looked at although nothing happened.")
 	c.Allocation.flags(s)
+	s.Bool(&c.FrameworkMetrics, "publish_per_framework_metrics", "Show figures of each framework at /metrics/snapshot.")
 	s.Duration(&c.OfferTimeout, "offer_timeout", "Age at which offers are rescinded; never if not given.")
 	s.Duration(&c.AgentPingTimeout, "agent_ping_timeout", "How often agents are pinged, and have to answer.")
 	s.Int(&c.MaxAgentPingTimeouts, "max_agent_ping_timeouts", "Missed answers that make an agent unreachable.")

@@ -23,6 +23,9 @@ var callMetrics = map[scheduler.Call_Type]string{
 	scheduler.Call_ACKNOWLEDGE_OPERATION_STATUS: "operation_status_update_acknowledgement",
 }
 
+// foreign count what only Mesos's own drivers and agents send, and answers that its master kept.
+var foreign = []string{"messages_authenticate", "messages_deactivate_framework", "messages_reregister_framework", "messages_update_slave", "http_cache_hits"}
+
 // figures computes the master's metrics from the newest snapshot.
 func (m *Master) figures(emit func(string, float64)) {
 	snapshot := m.core.snapshot()
@@ -37,9 +40,12 @@ func (m *Master) figures(emit func(string, float64)) {
 	emit("master/event_queue_dispatches", 0)
 	emit("master/event_queue_http_requests", 0)
 	emit("master/event_queue_messages", 0)
-	emit("registrar/queued_operations", float64(m.registrar.queued()))
+	m.registrar.emit(emit)
 	agentFigures(snapshot, emit)
 	taskFigures(snapshot, emit)
+	if m.cfg.FrameworkMetrics {
+		frameworkFigures(snapshot, emit)
+	}
 	counterFigures(&snapshot.Counters, emit)
 	operationFigures(&snapshot.Counters, emit)
 	for principal, c := range m.access.Limits.Counters() {
@@ -133,12 +139,17 @@ func counterFigures(c *core.Counters, emit func(string, float64)) {
 	for kind, name := range callMetrics {
 		emit("master/messages_"+name, float64(c.Calls[kind]))
 	}
+	for _, name := range foreign {
+		emit("master/"+name, 0)
+	}
 	for name, value := range map[string]uint64{
 		"slave_registrations": c.AgentRegistrations, "slave_reregistrations": c.AgentReregistrations,
 		"slave_removals/reason_registered": c.AgentsReplaced, "slave_removals/reason_unregistered": c.AgentsUnregistered,
 		"slave_removals/reason_unhealthy": c.UnreachableScheduled - c.RecoveryRemovals,
 		"slave_removals":                  c.AgentRemovals, "slave_unreachable_completed": c.AgentsUnreachable,
 		"slave_unreachable_scheduled": c.UnreachableScheduled, "slave_unreachable_canceled": c.UnreachableCanceled, "recovery_slave_removals": c.RecoveryRemovals,
+		// Mesos's older names of the three.
+		"slave_shutdowns_completed": c.AgentsUnreachable, "slave_shutdowns_scheduled": c.UnreachableScheduled, "slave_shutdowns_canceled": c.UnreachableCanceled,
 		"valid_status_updates": c.ValidStatusUpdates, "invalid_status_updates": c.InvalidStatusUpdates,
 		"messages_status_update":                 c.ValidStatusUpdates + c.InvalidStatusUpdates,
 		"valid_status_update_acknowledgements":   c.ValidAcknowledgements,
@@ -150,6 +161,7 @@ func counterFigures(c *core.Counters, emit func(string, float64)) {
 		"messages_executor_to_framework":         c.ValidMessagesToFramework + c.InvalidMessagesToFramework,
 		"messages_exited_executor":               c.ExitedExecutors,
 		"messages_register_slave":                c.AgentRegistrations,
+		"messages_unregister_slave":              c.AgentsUnregistered,
 		"messages_reregister_slave":              c.AgentReregistrations,
 		"dropped_messages":                       c.DroppedMessages,
 
@@ -162,11 +174,11 @@ func counterFigures(c *core.Counters, emit func(string, float64)) {
 		emit("master/"+name, float64(value))
 	}
 	for end, n := range c.Reasons {
-		key := "master/" + strings.ToLower(end.State.String()) + "/" + strings.ToLower(end.Source.String())
-		if end.Reason >= 0 {
-			key += "/" + strings.ToLower(end.Reason.String())
+		if end.Reason < 0 {
+			continue // counted by state alone, as in Mesos
 		}
-		emit(key, float64(n))
+		reason := strings.Replace(strings.ToLower(end.Reason.String()), "reason_agent_", "reason_slave_", 1)
+		emit("master/"+strings.ToLower(end.State.String())+"/"+strings.ToLower(end.Source.String())+"/"+reason, float64(n))
 	}
 }
 

@@ -71,11 +71,13 @@ func (m *Master) address() string {
 
 // open reads the registry and tells the core that it leads.
 func (m *Master) open(ctx context.Context, store kv.Store) error {
-	keeper := kvRegistry{store}
-	m.registrar.use(keeper)
 	limited, cancel := context.WithTimeout(ctx, max(m.cfg.RegistryFetchTimeout, time.Second))
 	defer cancel()
-	pairs, err := keeper.Load(limited)
+	info, err := codec.Marshal(codec.JSON, m.info)
+	if err != nil {
+		return fmt.Errorf("encode master info: %w", err)
+	}
+	pairs, err := m.registrar.use(limited, store, info)
 	if err != nil {
 		return err
 	}

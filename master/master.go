@@ -183,7 +183,7 @@ func (m *Master) wire() {
 		Access:         m.access,
 		Log:            m.log,
 	})
-	m.registrar = newRegistrar(m.cfg.RegistryStoreTimeout, m.core.post)
+	m.registrar = newRegistrar(m.cfg.RegistryStoreTimeout, m.core.post, m.metrics)
 	m.core.api, m.core.links, m.core.allocator, m.core.registrar = m.api, m.links, m.allocator, m.registrar
 	m.metrics.Register(m.figures)
 }

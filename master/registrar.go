@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"agora.dev/agora/internal/metrics"
 	"agora.dev/agora/kv"
 	"agora.dev/agora/master/core"
 	"agora.dev/agora/master/registry"
@@ -15,8 +16,38 @@ import (
 // registryPrefix is where the registry's keys are in the store.
 const registryPrefix = "/agora/registry/"
 
+// leaderKey holds the MasterInfo of the master that led last.
+const leaderKey = "/agora/leader"
+
 // kvRegistry keeps the registry in a kv store.
-type kvRegistry struct{ store kv.Store }
+type kvRegistry struct {
+	store kv.Store
+	size  *registrySize
+}
+
+// registrySize is how much the registry holds, in bytes of keys and values.
+type registrySize struct {
+	mu    sync.Mutex
+	of    map[string]int
+	total int
+}
+
+func (s *registrySize) set(key string, value []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.total -= s.of[key]
+	delete(s.of, key)
+	if value != nil {
+		s.of[key] = len(key) + len(value)
+		s.total += s.of[key]
+	}
+}
+
+func (s *registrySize) value() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.total
+}
 
 // Load implements registry.Store.
 func (k kvRegistry) Load(ctx context.Context) (map[string][]byte, error) {
@@ -27,6 +58,7 @@ func (k kvRegistry) Load(ctx context.Context) (map[string][]byte, error) {
 	pairs := make(map[string][]byte, len(snapshot.Entries))
 	for _, entry := range snapshot.Entries {
 		pairs[strings.TrimPrefix(entry.Key, registryPrefix)] = entry.Value
+		k.size.set(entry.Key, entry.Value)
 	}
 	return pairs, nil
 }
@@ -60,6 +92,9 @@ func (k kvRegistry) Apply(ctx context.Context, ops []registry.Op) error {
 	if _, err := k.store.Txn(ctx, txn); err != nil {
 		return fmt.Errorf("write registry: %w", err)
 	}
+	for _, change := range txn.Then {
+		k.size.set(change.Key, change.Value)
+	}
 	return nil
 }
 
@@ -72,23 +107,60 @@ type registrar struct {
 	timeout time.Duration
 	post    func(context.Context, core.Event) error
 	wake    chan struct{}
+	size    registrySize
+	fetched *metrics.Timer
+	stored  *metrics.Timer
 
 	mu      sync.Mutex
 	store   registry.Store
 	waiting []core.Persist
 }
 
-func newRegistrar(timeout time.Duration, post func(context.Context, core.Event) error) *registrar {
+func newRegistrar(timeout time.Duration, post func(context.Context, core.Event) error, r *metrics.Registry) *registrar {
 	if timeout == 0 {
 		timeout = 20 * time.Second
 	}
-	return &registrar{timeout: timeout, post: post, wake: make(chan struct{}, 1)}
+	return &registrar{timeout: timeout, post: post, wake: make(chan struct{}, 1), size: registrySize{of: map[string]int{}},
+		fetched: r.Timer("registrar/state_fetch_ms"), stored: r.Timer("registrar/state_store_ms")}
 }
 
-func (r *registrar) use(store registry.Store) {
+// use reads the registry of a store, writes there who leads, and writes to it from now on.
+func (r *registrar) use(ctx context.Context, store kv.Store, leader []byte) (map[string][]byte, error) {
+	keeper := kvRegistry{store, &r.size}
+	r.mu.Lock()
+	r.store = keeper
+	r.mu.Unlock()
+	began := time.Now()
+	pairs, err := keeper.Load(ctx)
+	r.fetched.Observe(time.Since(began))
+	if err != nil {
+		return nil, err
+	}
+	// A master that cannot write must not lead: it would only find out at the first agent.
+	began = time.Now()
+	if _, err := store.Txn(ctx, kv.Txn{Then: []kv.Op{kv.Put(leaderKey, leader)}}); err != nil {
+		return nil, fmt.Errorf("write registry: %w", err)
+	}
+	r.stored.Observe(time.Since(began))
+	return pairs, nil
+}
+
+// emit gives Mesos's keys of the registrar. The store that is built in has one member.
+func (r *registrar) emit(emit func(string, float64)) {
+	recovered := 0.0
+	if r.reading() {
+		recovered = 1
+	}
+	emit("registrar/log/recovered", recovered)
+	emit("registrar/log/ensemble_size", 1)
+	emit("registrar/registry_size_bytes", float64(r.size.value()))
+	emit("registrar/queued_operations", float64(r.queued()))
+}
+
+func (r *registrar) reading() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.store = store
+	return r.store != nil
 }
 
 func (r *registrar) put(writes []core.Persist) {
@@ -126,7 +198,9 @@ func (r *registrar) run(ctx context.Context) {
 			ops[i] = write.Op
 		}
 		limited, cancel := context.WithTimeout(ctx, r.timeout)
+		began := time.Now()
 		err := store.Apply(limited, ops)
+		r.stored.Observe(time.Since(began))
 		cancel()
 		for _, write := range group {
 			if r.post(ctx, core.RegistryDone{ID: write.ID, Err: err}) != nil {

@@ -158,8 +158,11 @@ func (t *Timer) emit(name string, all map[string]float64) {
 	if t.count == 0 {
 		return
 	}
-	sorted := slices.Sorted(slices.Values(t.ring))
 	all[name] = t.last
+	if t.count < 2 {
+		return // as in Mesos: one value has no distribution
+	}
+	sorted := slices.Sorted(slices.Values(t.ring))
 	all[name+"/count"] = float64(t.count)
 	all[name+"/min"], all[name+"/max"] = sorted[0], sorted[len(sorted)-1]
 	for _, p := range percentiles {

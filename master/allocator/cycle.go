@@ -23,7 +23,7 @@ func (a *Allocator) allocate() (offers []core.AllocatorOffer) {
 	if a.all {
 		list = a.shuffled()
 	}
-	if len(list)+len(fresh) == 0 {
+	if len(list)+len(fresh) == 0 && !a.all {
 		a.looked()
 		return nil
 	}

@@ -10,6 +10,8 @@ import (
 type Figures struct {
 	// Roles are those with frameworks or quota, sorted by name.
 	Roles []RoleFigures
+	// Consumed is what counts against quota, of each role that consumes anything; the root's path is empty.
+	Consumed map[string]map[string]float64
 	// Total is what all agents have, Taken what of it is offered or allocated; by scalar name.
 	Total, Taken map[string]float64
 }
@@ -30,7 +32,8 @@ type RoleFigures struct {
 
 // Figures computes the figures; the cost grows with roles and frameworks, not with agents.
 func (a *Allocator) Figures() Figures {
-	f := Figures{Total: map[string]float64{}, Taken: map[string]float64{}}
+	f := Figures{Total: map[string]float64{}, Taken: map[string]float64{}, Consumed: map[string]map[string]float64{}}
+	a.consumption(a.tree.root, f.Consumed)
 	for i, name := range a.kinds.names {
 		f.Total[name] = float64(at(a.total, i)) / 1000
 		taken := int64(0)
@@ -78,5 +81,20 @@ func (a *Allocator) quotaFigures(r *role, f *RoleFigures) {
 	maps.Copy(named, f.Limit)
 	for name := range named {
 		f.Taken[name] = float64(at(r.as.held, a.kinds.index(name))) / 1000
+	}
+}
+
+// consumption collects what a role and those below it consume.
+func (a *Allocator) consumption(r *role, out map[string]map[string]float64) {
+	for i, name := range a.kinds.names {
+		if n := r.consumed(i); n > 0 {
+			if out[r.path] == nil {
+				out[r.path] = map[string]float64{}
+			}
+			out[r.path][name] = float64(n) / 1000
+		}
+	}
+	for _, below := range r.below {
+		a.consumption(below, out)
 	}
 }

@@ -146,7 +146,7 @@ func (c *Core) launchStatus(info *mesos.TaskInfo, state mesos.TaskState, reason 
 		AgentId:   info.AgentId,
 		Timestamp: ptr(seconds(c.now)),
 	}
-	if info.Executor != nil {
+	if info.Executor != nil && state != mesos.TaskState_TASK_ERROR { // as in Mesos: it may not even be valid
 		status.ExecutorId = info.Executor.ExecutorId
 	}
 	return status

@@ -16,7 +16,7 @@ func (e OperatorEvent) Proto() *master.Event {
 	case TaskUpdated:
 		return &master.Event{Type: master.Event_TASK_UPDATED.Enum(), TaskUpdated: &master.Event_TaskUpdated{
 			FrameworkId: e.Task.Base.FrameworkId,
-			Status:      e.Task.Statuses[len(e.Task.Statuses)-1],
+			Status:      e.Status,
 			State:       e.Task.State.Enum(),
 		}}
 	case AgentAdded:
@@ -86,8 +86,6 @@ func (f *Framework) Proto() *master.Response_GetFrameworks_Framework {
 func (f *Framework) eventProto() *master.Response_GetFrameworks_Framework {
 	m := f.Proto()
 	m.UnregisteredTime = &mesos.TimeInfo{Nanoseconds: ptr(int64(0))}
-	if len(m.OfferConstraints.GetRoleConstraints()) == 0 {
-		m.OfferConstraints = nil
-	}
+	m.OfferConstraints = nil // Mesos tells of them when it is asked
 	return m
 }

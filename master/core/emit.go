@@ -28,6 +28,7 @@ func (c *Core) toFramework(f *framework, e *scheduler.Event) bool {
 		return false
 	}
 	f.rec.Counters.Events[e.GetType()]++
+	c.touchFramework(f)
 	c.send(ToScheduler{Conn: f.conn, Event: e})
 	return true
 }

@@ -37,7 +37,7 @@ type framework struct {
 func (c *Core) addFramework(id FrameworkID, info *mesos.FrameworkInfo) *framework {
 	f := &framework{
 		id:          id,
-		rec:         Framework{ID: id, RegisteredAt: c.now},
+		rec:         Framework{ID: id, FirstName: info.GetName(), RegisteredAt: c.now},
 		tasks:       map[TaskID]*task{},
 		unreachable: map[TaskID]*unreachableTask{},
 		offers:      bag[offer]{at: func(o *offer) *int { return &o.frameworkIndex }},
@@ -137,7 +137,7 @@ func (c *Core) removeFramework(f *framework) {
 	c.voidInverse(f, true)
 	c.shutDownOnAgents(f)
 	for _, t := range f.tasksInOrder() {
-		if !terminal(t.rec.State) {
+		if !Terminal(t.rec.State) {
 			c.endTask(t, c.masterStatus(t, mesos.TaskState_TASK_KILLED, mesos.TaskStatus_REASON_FRAMEWORK_REMOVED,
 				"Framework "+string(f.id)+" removed"))
 		}

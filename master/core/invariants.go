@@ -52,7 +52,7 @@ func (c *Core) checkAgent(a *agent) error {
 		if t.agentIndex != i || t.agent != a || t.framework.tasks[t.id] != t {
 			return fmt.Errorf("task %s is not where it says", t.id)
 		}
-		if t.released != (terminal(t.rec.State) || t.missing) {
+		if t.released != (Terminal(t.rec.State) || t.missing) {
 			return fmt.Errorf("task %s in %s: released %t", t.id, t.rec.State, t.released)
 		}
 		if !t.released {

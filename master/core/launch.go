@@ -95,6 +95,7 @@ func (c *Core) launchTask(x *acceptance, info *mesos.TaskInfo) {
 		fresh = c.takeExecutor(x, info.GetExecutor())
 	}
 	c.takeTask(x, info, info.GetExecutor())
+	x.framework.rec.Counters.count(mesos.Offer_Operation_LAUNCH)
 	message := &link.RunTask{Framework: x.framework.rec.Info, Task: info}
 	if info.Executor != nil {
 		message.LaunchExecutor = &fresh
@@ -150,6 +151,7 @@ func (c *Core) launchGroup(x *acceptance, op *mesos.Offer_Operation) {
 	for _, info := range group.GetTasks() {
 		c.takeTask(x, info, executor)
 	}
+	x.framework.rec.Counters.count(mesos.Offer_Operation_LAUNCH_GROUP)
 	message := &link.RunTaskGroup{Framework: x.framework.rec.Info, Executor: executor, TaskGroup: group, LaunchExecutor: &fresh}
 	if x.agent.resourceVersion != nil {
 		message.ResourceVersions = [][]byte{x.agent.resourceVersion}

@@ -79,11 +79,20 @@ type TaskEnd struct {
 
 // FrameworkCounters are one framework's totals.
 type FrameworkCounters struct {
-	Calls           [callTypes]uint64
-	Events          [eventTypes]uint64
-	Terminal        [states]uint64
+	Calls    [callTypes]uint64
+	Events   [eventTypes]uint64
+	Terminal [states]uint64
+	// Operations are those that were valid, by type; each task of a LAUNCH counts.
+	Operations      [15]uint64
 	OffersSent      uint64
 	OffersAccepted  uint64
 	OffersDeclined  uint64
 	OffersRescinded uint64
+}
+
+// count adds an operation that is carried out.
+func (n *FrameworkCounters) count(kind mesos.Offer_Operation_Type) {
+	if kind >= 0 && int(kind) < len(n.Operations) {
+		n.Operations[kind]++
+	}
 }

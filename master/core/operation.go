@@ -38,12 +38,12 @@ func (c *Core) newOperationUUID() *mesos.UUID {
 func (c *Core) sendOperation(f *framework, a *agent, op *mesos.Offer_Operation) {
 	status := &mesos.OperationStatus{OperationId: op.Id, State: mesos.OperationState_OPERATION_PENDING.Enum(), AgentId: agentID(a.id)}
 	o := &operation{framework: f, agent: a, abandoned: f == nil || op.Id == nil, rec: &Operation{
-		Info: &mesos.Operation{AgentId: agentID(a.id), Info: op, LatestStatus: status,
-			Statuses: []*mesos.OperationStatus{status}, Uuid: c.newOperationUUID()},
+		Info: &mesos.Operation{AgentId: agentID(a.id), Info: op, LatestStatus: status, Uuid: c.newOperationUUID()},
 	}}
 	message := &link.ApplyOperation{OperationUuid: o.rec.Info.Uuid, Operation: op, ResourceVersion: a.resourceVersion}
 	if f != nil {
 		o.rec.Framework, o.rec.Info.FrameworkId, message.FrameworkId = f.id, frameworkID(f.id), frameworkID(f.id)
+		f.rec.Counters.count(op.GetType())
 	}
 	c.pub.counters.Operations.count(op.GetType(), mesos.OperationState_OPERATION_PENDING)
 	c.keepOperation(o)

@@ -322,7 +322,7 @@ func (w *world) reconcile(f *fakeFramework) {
 func (w *world) runsAnywhere(key taskKey) bool {
 	return slices.ContainsFunc(w.agents, func(a *fakeAgent) bool {
 		t := a.tasks[key]
-		return t != nil && !terminal(t.state)
+		return t != nil && !Terminal(t.state)
 	})
 }
 

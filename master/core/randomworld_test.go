@@ -16,7 +16,7 @@ func (w *world) progress(a *fakeAgent) {
 		return
 	}
 	for _, t := range a.tasksInOrder() {
-		if !terminal(t.state) {
+		if !Terminal(t.state) {
 			next := mesos.TaskState_TASK_RUNNING
 			if t.killed {
 				next = mesos.TaskState_TASK_KILLED
@@ -139,7 +139,7 @@ func (w *world) killSomething(f *fakeFramework) {
 	}
 	id := f.tasks[w.rng.IntN(len(f.tasks))]
 	t := w.core.frameworks[f.id].tasks[id]
-	if t == nil || terminal(t.rec.State) {
+	if t == nil || Terminal(t.rec.State) {
 		return
 	}
 	f.kills[id] = true
@@ -205,10 +205,10 @@ func (w *world) frameworkUpdated(f *fakeFramework, s *mesos.TaskStatus) {
 		}
 		return
 	}
-	if f.ended[id] && !terminal(s.GetState()) {
+	if f.ended[id] && !Terminal(s.GetState()) {
 		w.fail("task %s ended, and then it is %s", id, s.GetState())
 	}
-	if terminal(s.GetState()) {
+	if Terminal(s.GetState()) {
 		f.ended[id] = true
 	}
 	f.seen[string(s.GetUuid())] = true
@@ -292,7 +292,7 @@ func (w *world) agentAcknowledged(a *fakeAgent, m *link.AcknowledgeUpdate) {
 		}
 	}
 	t.unacked = t.unacked[1:]
-	if len(t.unacked) == 0 && terminal(t.state) {
+	if len(t.unacked) == 0 && Terminal(t.state) {
 		delete(a.tasks, key)
 	}
 }

@@ -97,8 +97,9 @@ const (
 // shell makes a master.Event of it, by Proto, only when somebody listens.
 type OperatorEvent struct {
 	Type OperatorEventType
-	// Task is set for TaskAdded and TaskUpdated; its last status is the one that came.
-	Task *Task
+	// Task is set for TaskAdded and TaskUpdated; Status is the one that came, with its data.
+	Task   *Task
+	Status *mesos.TaskStatus
 	// Owner is the framework of Task, as it was then.
 	Owner *mesos.FrameworkInfo
 	// Framework is set for Framework*; Agent for Agent*.

@@ -23,7 +23,7 @@ func (c *Core) readmit(l *agentLink, m *link.Reregister, reason string) {
 	c.allocatorAddAgent(a)
 	if reason != "" {
 		for _, t := range a.tasks.items {
-			if !terminal(t.rec.State) {
+			if !Terminal(t.rec.State) {
 				c.forward(t.framework, c.masterStatus(t, t.rec.State, mesos.TaskStatus_REASON_AGENT_REREGISTERED, reason))
 			}
 		}
@@ -87,7 +87,7 @@ func (c *Core) missingTasks(a *agent, m *link.Reregister) []*link.ReconcileTask 
 	for _, t := range a.tasks.items {
 		switch {
 		case listed[taskKey{t.framework.id, t.id}]:
-		case terminal(t.rec.State):
+		case Terminal(t.rec.State):
 			ended = append(ended, t)
 		default:
 			missing = append(missing, &link.ReconcileTask{FrameworkId: frameworkID(t.framework.id), TaskId: taskID(t.id)})
@@ -166,7 +166,7 @@ func (c *Core) adoptTask(a *agent, reported *mesos.Task) (changed bool) {
 		switch {
 		case t.agent == a:
 			c.takeState(t, reported)
-		case !terminal(reported.GetState()):
+		case !Terminal(reported.GetState()):
 			c.note(noteWarn, "task runs on two agents; the newcomer is killed", "task", id, "agent", a.id)
 			a.rememberKill(&link.KillTask{FrameworkId: frameworkID(f.id), TaskId: taskID(id)})
 		}
@@ -181,7 +181,7 @@ func (c *Core) adoptTask(a *agent, reported *mesos.Task) (changed bool) {
 
 // takeState follows what a returning agent says of a task that both know.
 func (c *Core) takeState(t *task, reported *mesos.Task) {
-	if terminal(t.rec.State) {
+	if Terminal(t.rec.State) {
 		return
 	}
 	rec := *t.rec
@@ -195,7 +195,7 @@ func (c *Core) takeState(t *task, reported *mesos.Task) {
 	}
 	was := t.rec.State
 	c.replaceTask(t, &rec)
-	if terminal(rec.State) {
+	if Terminal(rec.State) {
 		c.release(t)
 		c.countEnd(t, mesos.TaskStatus_SOURCE_AGENT, -1)
 	}

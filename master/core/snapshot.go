@@ -43,6 +43,8 @@ type Snapshot struct {
 type Framework struct {
 	ID   FrameworkID
 	Info *mesos.FrameworkInfo
+	// FirstName is the name with which it first came; metrics keep it.
+	FirstName string
 	// Connected: it has a stream. Active: it gets offers. Recovered: known only from
 	// agents since the last failover.
 	Connected bool

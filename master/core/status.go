@@ -34,7 +34,7 @@ func (c *Core) statusUpdate(a *agent, u *link.StatusUpdate) {
 	}
 	c.pub.counters.ValidStatusUpdates++
 	t.rec.shareWith(status)
-	if f.conn == 0 && terminal(status.GetState()) && planted.Active("master-drop-terminal") {
+	if f.conn == 0 && Terminal(status.GetState()) && planted.Active("master-drop-terminal") {
 		c.toAgent(a, acknowledge(a, f, t.id, status.GetUuid()))
 	}
 	latest := status.GetState()
@@ -56,28 +56,34 @@ func (c *Core) forward(f *framework, status *mesos.TaskStatus) {
 func (c *Core) applyStatus(t *task, status *mesos.TaskStatus, latest mesos.TaskState) {
 	rec := *t.rec
 	repeated := status.Uuid != nil && bytes.Equal(status.GetUuid(), rec.StatusUpdateUUID)
-	was, ended := rec.State, terminal(rec.State)
+	was, ended := rec.State, Terminal(rec.State)
 	switch {
 	case planted.Active("master-revive-terminal"):
 		rec.State = status.GetState()
 	case !ended:
 		rec.State = latest
 	}
-	rec.StatusUpdateState, rec.StatusUpdateUUID = status.GetState(), status.GetUuid()
+	if status.Uuid != nil { // nobody acknowledges what a master made
+		rec.StatusUpdateState, rec.StatusUpdateUUID = status.GetState(), status.GetUuid()
+	}
 	if !repeated {
 		rec.Statuses = appendStatus(rec.Statuses, status)
 	}
 	c.replaceTask(t, &rec)
-	if terminal(rec.State) || rec.State == mesos.TaskState_TASK_UNREACHABLE {
-		if !ended && terminal(rec.State) {
-			c.countEnd(t, status.GetSource(), reasonOf(status))
+	if Terminal(rec.State) || rec.State == mesos.TaskState_TASK_UNREACHABLE {
+		if !ended && Terminal(rec.State) {
+			reason := reasonOf(status)
+			if status.GetState() != rec.State {
+				reason = -1 // an older update came with the newest state
+			}
+			c.countEnd(t, status.GetSource(), reason)
 		}
 		if !t.released || planted.Active("master-double-recover") {
 			c.release(t)
 		}
 	}
 	if !repeated || rec.State != was {
-		c.send(OperatorEvent{Type: TaskUpdated, Task: t.rec, Owner: t.framework.rec.Info})
+		c.send(OperatorEvent{Type: TaskUpdated, Task: t.rec, Status: status, Owner: t.framework.rec.Info})
 	}
 }
 
@@ -151,7 +157,7 @@ func (c *Core) acknowledgeUpdate(f *framework, call *scheduler.Call_Acknowledge)
 	id := TaskID(call.GetTaskId().GetValue())
 	c.toAgent(a, acknowledge(a, f, id, call.GetUuid()))
 	t := f.tasks[id]
-	if t != nil && t.agent == a && terminal(t.rec.StatusUpdateState) && bytes.Equal(t.rec.StatusUpdateUUID, call.GetUuid()) {
+	if t != nil && t.agent == a && Terminal(t.rec.StatusUpdateState) && bytes.Equal(t.rec.StatusUpdateUUID, call.GetUuid()) {
 		c.removeTask(t)
 	}
 }

@@ -27,8 +27,8 @@ type unreachableTask struct {
 	slot  int
 }
 
-// terminal says whether a task in this state will never run again.
-func terminal(s mesos.TaskState) bool {
+// Terminal says whether a task in this state will never run again.
+func Terminal(s mesos.TaskState) bool {
 	switch s {
 	case mesos.TaskState_TASK_FINISHED, mesos.TaskState_TASK_FAILED, mesos.TaskState_TASK_KILLED,
 		mesos.TaskState_TASK_ERROR, mesos.TaskState_TASK_LOST, mesos.TaskState_TASK_DROPPED,
@@ -50,7 +50,7 @@ func (c *Core) addTask(f *framework, a *agent, rec *Task) *task {
 		agent:     a,
 		rec:       rec,
 		resources: shape.sum,
-		released:  terminal(rec.State) || rec.State == mesos.TaskState_TASK_UNREACHABLE,
+		released:  Terminal(rec.State) || rec.State == mesos.TaskState_TASK_UNREACHABLE,
 	}
 	f.tasks[t.id] = t
 	t.slot = f.taskTable.insert(rec)

@@ -98,7 +98,7 @@ func (c *Core) loseAgent(a *agent, end fate) {
 // loseTask moves a task to the unreachable ones, or ends it.
 func (c *Core) loseTask(t *task, end fate) {
 	f := t.framework
-	if terminal(t.rec.State) {
+	if Terminal(t.rec.State) {
 		c.removeTask(t)
 		return
 	}

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 
@@ -202,6 +203,13 @@ func (w *writer) task(task *core.Task) {
 	}
 	if b.HealthCheck != nil {
 		w.message("health_check", b.HealthCheck)
+	}
+	if len(b.Limits) > 0 {
+		w.object("limits", func() {
+			for _, name := range slices.Sorted(maps.Keys(b.Limits)) {
+				w.float(name, b.Limits[name].GetValue())
+			}
+		})
 	}
 }
 
