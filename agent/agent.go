@@ -36,6 +36,8 @@ type Deps struct {
 	Containerizer containerizer.Containerizer
 	// Images may be nil: PRUNE_IMAGES is then refused.
 	Images Images
+	// Figures may be nil; it adds metrics of containers.
+	Figures func(emit func(name string, value float64))
 	// Dialer reaches the leading master; nil: --master.
 	Dialer Dialer
 	// Listener serves the API; nil: --ip and --port.
@@ -71,6 +73,9 @@ type Agent struct {
 
 	standalone []containerizer.ID // found by Run
 	remover    *remover
+	garbage    *collector
+	// recovery is how long the recovery of containers took.
+	recovery atomic.Int64
 }
 
 // Sizes of the loop: how many events may wait, how many are handled at once.
@@ -205,16 +210,19 @@ func (a *Agent) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	began := time.Now()
 	found, err := a.deps.Containerizer.Recover(ctx, append(a.recovered.Known(), standalone...))
 	if err != nil {
 		return fmt.Errorf("recover containers: %w", err)
 	}
+	a.recovery.Store(int64(time.Since(began)))
 	found = a.keepStandalone(found, standalone)
 	post := func(e core.Event) { a.loop.Post(runCtx, posted{event: e}) }
 	maker := &sandboxMaker{paths: a.paths, agent: func() string { return *a.agentID.Load() }}
 	works := newContainers(runCtx, a.deps.Containerizer, a.deps.Log)
 	works.prepare, works.post = maker.prepare, post
 	garbage := &collector{delay: a.config.GCDelay, log: a.deps.Log, atOnce: make(chan struct{}, 1)}
+	a.garbage = garbage
 	garbage.find(a.config.WorkDir, a.sandboxes())
 	a.forgetStandalone(standalone, garbage)
 	uplink := &linker{dialer: a.deps.Dialer, post: post, ctx: runCtx}
@@ -314,8 +322,18 @@ func (a *Agent) api() *httpapi.Server {
 		Endpoint: a.Address(), Flags: a.config.shown(), LogFile: a.config.LogFile, Started: a.started,
 		SessionDir: filepath.Join(a.paths.Runtime(), "sessions"), Log: a.deps.Log,
 		Images: a.deps.Images, Level: a.level, StandaloneDir: a.paths.Standalone(), Standalone: a.standalone, Account: account,
-		Basic: a.config.basic, Heartbeat: a.config.HTTPHeartbeatInterval,
+		Basic: a.config.basic, Heartbeat: a.config.HTTPHeartbeatInterval, Figures: a.figures,
 	})
+}
+
+// figures are the metrics of what is around the core.
+func (a *Agent) figures(emit func(name string, value float64)) {
+	emit("slave/recovery_time_secs", time.Duration(a.recovery.Load()).Seconds())
+	emit("slave/executor_directory_max_allowed_age_secs", a.config.GCDelay.Seconds())
+	a.garbage.figures(emit)
+	if a.deps.Figures != nil {
+		a.deps.Figures(emit)
+	}
 }
 
 func (a *Agent) server(handler http.Handler) *http.Server {

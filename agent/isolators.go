@@ -16,10 +16,11 @@ type IsolatorOptions struct {
 	CgroupsEnableCFS        bool
 	CgroupsLimitSwap        bool
 	RevocableCPULowPriority bool
+	CountProcesses          bool
 }
 
 func defaultIsolators() IsolatorOptions {
-	return IsolatorOptions{CgroupsRoot: "agora", RevocableCPULowPriority: true}
+	return IsolatorOptions{CgroupsRoot: "agora", RevocableCPULowPriority: true, CountProcesses: true}
 }
 
 func (c *Config) isolatorFlags(set *flags.Set) {
@@ -28,6 +29,7 @@ func (c *Config) isolatorFlags(set *flags.Set) {
 	set.String(&c.CgroupsRoot, "cgroups_root", "cgroup below which agents have theirs")
 	set.Bool(&c.CgroupsEnableCFS, "cgroups_enable_cfs", "cap cpus at the request where a task has no limit")
 	set.Bool(&c.CgroupsLimitSwap, "cgroups_limit_swap", "let memory limits hold for memory and swap together")
+	set.Bool(&c.CountProcesses, "cgroups_cpu_enable_pids_and_tids_count", "count the processes and threads of containers in their statistics")
 	set.Bool(&c.RevocableCPULowPriority, "revocable_cpu_low_priority", "give revocable cpus a hundredth of the weight")
 }
 

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"agora.dev/agora/agent/checkpoint"
@@ -97,6 +98,18 @@ type collector struct {
 	atOnce  chan struct{}
 	mu      sync.Mutex
 	waiting []forgotten
+	// removed and failed count directories.
+	removed, failed atomic.Uint64
+}
+
+// figures gives the collector's metrics under Mesos's names.
+func (g *collector) figures(emit func(name string, value float64)) {
+	g.mu.Lock()
+	pending := len(g.waiting)
+	g.mu.Unlock()
+	emit("gc/path_removals_pending", float64(pending))
+	emit("gc/path_removals_succeeded", float64(g.removed.Load()))
+	emit("gc/path_removals_failed", float64(g.failed.Load()))
 }
 
 type forgotten struct {
@@ -163,7 +176,10 @@ func (g *collector) sweep(now time.Time) {
 	g.mu.Unlock()
 	for _, f := range due {
 		if err := os.RemoveAll(f.dir); err != nil {
+			g.failed.Add(1)
 			g.log.Warn("sandbox not removed", "sandbox", f.dir, "error", err)
+		} else {
+			g.removed.Add(1)
 		}
 	}
 }

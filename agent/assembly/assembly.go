@@ -41,6 +41,14 @@ type Stack struct {
 	networks *networks
 	cgroups  string
 	missing  []string
+	figures  []func(func(string, float64))
+}
+
+// Figures gives the metrics of the containerizer and what it stands on, under Mesos's names.
+func (s *Stack) Figures(emit func(name string, value float64)) {
+	for _, figures := range s.figures {
+		figures(emit)
+	}
 }
 
 // New makes the containerizer that an agent's options ask for.
@@ -82,7 +90,7 @@ func New(ctx context.Context, config agent.Config, log *slog.Logger) (*Stack, er
 		return nil, errors.Join(err, c.Close(), held.stop(ctx), held.close(), networks.close())
 	}
 	return &Stack{Containerizer: all, Images: pruner{images, c}, linux: c, docker: engine, launcher: held, networks: networks, cgroups: group,
-		missing: missing()}, nil
+		missing: missing(), figures: []func(func(string, float64)){fetch.Figures, c.Figures}}, nil
 }
 
 // Close ends the containerizer's own work and lets go of the launcher. Containers run on.

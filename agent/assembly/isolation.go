@@ -19,6 +19,6 @@ func isolation(config agent.Config) (linux.Isolation, error) {
 	}
 	return linux.Isolation{
 		On: on, EnforceCPU: config.CgroupsEnableCFS, LimitSwap: config.CgroupsLimitSwap,
-		RevocableCPULowPriority: config.RevocableCPULowPriority,
+		RevocableCPULowPriority: config.RevocableCPULowPriority, CountProcesses: config.CountProcesses,
 	}, nil
 }

@@ -97,10 +97,18 @@ func (c *Core) subscribedEvent(e *executorRun) *execapi.Event {
 	return &execapi.Event{
 		Type: execapi.Event_SUBSCRIBED.Enum(),
 		Subscribed: &execapi.Event_Subscribed{
-			ExecutorInfo: e.info, FrameworkInfo: e.framework.info, AgentInfo: c.info,
+			ExecutorInfo: e.info, FrameworkInfo: e.framework.info, AgentInfo: c.shownInfo(),
 			ContainerId: e.run.Container.Proto(),
 		},
 	}
+}
+
+// shownInfo is what executors are told of the agent, as in Mesos without what masters are told of
+// checkpoints.
+func (c *Core) shownInfo() *mesos.AgentInfo {
+	shown := cloneInfo(c.info)
+	shown.Checkpoint = nil
+	return shown
 }
 
 // builtinDone ends an executor that has nothing left to do.

@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -49,14 +50,25 @@ func commandExecutor(f *mesos.FrameworkInfo, t *mesos.TaskInfo) *mesos.ExecutorI
 	name := fmt.Sprintf("Command Executor (Task: %s) (Command: %s)", id, describe(t.GetCommand()))
 	return &mesos.ExecutorInfo{
 		ExecutorId: &mesos.ExecutorID{Value: &id}, FrameworkId: f.GetId(), Name: &name, Source: &source,
+		Labels: t.GetLabels(), Discovery: t.GetDiscovery(),
 	}
 }
 
+// longestCommand is how much of a command an executor's name holds, in bytes. Mesos slave.cpp.
+const longestCommand = 15
+
 func describe(command *mesos.CommandInfo) string {
 	if command.GetShell() {
-		return "sh -c '" + command.GetValue() + "'"
+		return "sh -c '" + shortened(command.GetValue()) + "'"
 	}
-	return fmt.Sprintf("[%s, %v]", command.GetValue(), command.GetArguments())
+	return "[" + shortened(strings.Join(append([]string{command.GetValue()}, command.GetArguments()...), ", ")) + "]"
+}
+
+func shortened(text string) string {
+	if len(text) <= longestCommand {
+		return text
+	}
+	return strings.ToValidUTF8(text[:longestCommand-len("...")], "") + "..."
 }
 
 // launch accepts tasks for one executor, all or none, or answers each with why not.
@@ -224,7 +236,9 @@ func (c *Core) newTask(e *executorRun, info *mesos.TaskInfo) *mesos.Task {
 	if e.kind != Command {
 		t.ExecutorId = e.info.GetExecutorId()
 	}
-	if user := c.user(e.framework, info.GetCommand()); user != "" {
+	if command := info.GetCommand(); command.GetUser() != "" {
+		t.User = command.User
+	} else if user := info.GetExecutor().GetCommand().GetUser(); user != "" {
 		t.User = &user
 	}
 	return t

@@ -24,6 +24,7 @@ const maxBackoff = time.Minute
 // session is the state of the link.
 type session struct {
 	phase       phase
+	master      string // hostname of the one that it registered with last
 	link        LinkID
 	attempts    int
 	nextTry     time.Time // offline: connect; joining: register again
@@ -204,6 +205,7 @@ func (c *Core) registered(m *link.Registered) {
 		c.persist(WriteAgent{Info: info})
 	}
 	c.note("registered with the master", "agent", c.agentID())
+	c.session.master = m.GetMaster().GetHostname()
 	c.joined(m.PingTimeoutSeconds)
 }
 
@@ -212,6 +214,7 @@ func (c *Core) reregistered(m *link.Reregistered) {
 		return
 	}
 	c.note("re-registered with the master", "agent", c.agentID())
+	c.session.master = m.GetMaster().GetHostname()
 	c.joined(m.PingTimeoutSeconds)
 	c.setDrain(m.DrainConfig)
 	c.reconcile(m.GetReconcile())

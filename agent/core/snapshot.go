@@ -10,14 +10,16 @@ import (
 
 // Snapshot is what readers see. What it points to is never changed.
 type Snapshot struct {
-	Agent      *mesos.AgentInfo // with the ID once registered
-	Recovered  bool
-	Registered bool
-	Drain      *mesos.DrainConfig
-	DrainSince time.Time
-	Frameworks []FrameworkView
-	Completed  []FrameworkView
-	Counters   Counters
+	Agent *mesos.AgentInfo // with the ID once registered
+	// MasterHostname is that of the master that it registered with last; empty before.
+	MasterHostname string
+	Recovered      bool
+	Registered     bool
+	Drain          *mesos.DrainConfig
+	DrainSince     time.Time
+	Frameworks     []FrameworkView
+	Completed      []FrameworkView
+	Counters       Counters
 	// Total is what the agent has, with reservations and volumes; Operations are those
 	// without acknowledgement.
 	Total      []*mesos.Resource
@@ -58,7 +60,7 @@ type ContainerView struct {
 // Snapshot shows the present. Call it between steps only.
 func (c *Core) Snapshot() *Snapshot {
 	s := &Snapshot{
-		Agent: c.info, Recovered: c.recovered, Registered: c.session.phase == joined,
+		Agent: c.info, MasterHostname: c.session.master, Recovered: c.recovered, Registered: c.session.phase == joined,
 		Drain: c.drain, DrainSince: c.drainSince, Counters: c.counters,
 		Total: c.total.Proto(), Operations: c.operations.records(),
 	}

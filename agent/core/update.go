@@ -17,6 +17,9 @@ import (
 // maxStatuses bounds the history that a Task carries.
 const maxStatuses = 16
 
+// maxKeptData bounds the data of a status that a Task carries, in bytes.
+const maxKeptData = 1 << 10
+
 func terminalState(state mesos.TaskState) bool { return statusupdates.Terminal(state) }
 
 // agentStatus is a status that the agent itself makes.
@@ -136,7 +139,9 @@ func (c *Core) record(t *task, status *mesos.TaskStatus) error {
 // apply makes the status the newest of the task.
 func (c *Core) apply(t *task, status *mesos.TaskStatus) {
 	kept := proto.CloneOf(status)
-	kept.Data = nil
+	if len(kept.Data) > maxKeptData {
+		kept.Data = nil
+	}
 	next := copyTask(t.proto)
 	statuses := t.proto.GetStatuses()
 	if n := len(statuses); n > 0 && statuses[n-1].GetState() == status.GetState() {

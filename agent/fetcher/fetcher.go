@@ -22,6 +22,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -55,6 +56,23 @@ type Fetcher struct {
 	config Config
 	client *http.Client
 	mu     sync.Mutex // of the cache
+	// succeeded and failed count the fetches of whole tasks.
+	succeeded, failed atomic.Uint64
+}
+
+// Figures gives the fetcher's metrics under Mesos's names.
+func (f *Fetcher) Figures(emit func(name string, value float64)) {
+	emit("containerizer/fetcher/task_fetches_succeeded", float64(f.succeeded.Load()))
+	emit("containerizer/fetcher/task_fetches_failed", float64(f.failed.Load()))
+	emit("containerizer/fetcher/cache_size_total_bytes", float64(f.config.CacheSize))
+	var used int64
+	entries, _ := os.ReadDir(f.config.CacheDir)
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil && info.Mode().IsRegular() {
+			used += info.Size()
+		}
+	}
+	emit("containerizer/fetcher/cache_size_used_bytes", float64(used))
 }
 
 // New returns a fetcher, and makes its cache directory.
@@ -113,6 +131,13 @@ func (f *Fetcher) Fetch(ctx context.Context, uris []*mesos.CommandInfo_URI, sand
 	if len(uris) == 0 {
 		return nil
 	}
+	defer func() {
+		if err != nil {
+			f.failed.Add(1)
+		} else {
+			f.succeeded.Add(1)
+		}
+	}()
 	owner, err := lookUp(account)
 	if err != nil {
 		return err

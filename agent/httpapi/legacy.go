@@ -96,11 +96,8 @@ func (s *Server) legacyState(w http.ResponseWriter, r *http.Request) {
 		"completed_frameworks": legacyFrameworks(snapshot.Completed),
 	}
 	addBuild(state)
-	if s.MasterHost != "" {
-		state["master_hostname"] = s.MasterHost
-	}
-	if s.LogFile != "" {
-		state["external_log_file"] = s.LogFile
+	if snapshot.MasterHostname != "" {
+		state["master_hostname"] = snapshot.MasterHostname
 	}
 	if snapshot.Drain != nil {
 		state["drain_config"] = message(snapshot.Drain)
@@ -202,6 +199,16 @@ func legacyTask(t *mesos.Task) map[string]any {
 	}
 	if t.GetContainer() != nil {
 		entry["container"] = message(t.GetContainer())
+	}
+	if t.GetHealthCheck() != nil {
+		entry["health_check"] = message(t.GetHealthCheck())
+	}
+	if len(t.GetLimits()) > 0 {
+		limits := map[string]number{}
+		for name, limit := range t.GetLimits() {
+			limits[name] = number(limit.GetValue())
+		}
+		entry["limits"] = limits
 	}
 	return entry
 }
@@ -380,10 +387,10 @@ func attributes(info *mesos.AgentInfo) map[string]any {
 func full(list []*mesos.Resource) []any {
 	out := []any{}
 	for _, r := range list {
-		var entry map[string]any
+		var entry map[string]json.RawMessage // numbers stay as they were written
 		if json.Unmarshal(message(r), &entry) == nil {
 			if entry["role"] == nil {
-				entry["role"] = "*"
+				entry["role"] = json.RawMessage(`"*"`)
 			}
 			out = append(out, entry)
 		}

@@ -56,6 +56,14 @@ func (s *Server) metrics(snapshot *core.Snapshot) map[string]float64 {
 	})
 	resourceMetrics(out, snapshot)
 	systemMetrics(out)
+	// Of resource providers, and of a back end for images that is not there, none.
+	for _, name := range []string{"resource_provider_manager/events/disconnect", "resource_provider_manager/events/subscribe", "resource_provider_manager/subscribed",
+		"containerizer/mesos/provisioner/bind/remove_rootfs_errors", "containerizer/mesos/provisioner/remove_container_errors"} {
+		out[name] = 0
+	}
+	if s.Figures != nil {
+		s.Figures(func(name string, value float64) { out[name] = value })
+	}
 	return out
 }
 

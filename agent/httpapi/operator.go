@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"agora.dev/agora/agent/containerizer"
@@ -89,6 +90,9 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, call *agentapi
 		return
 	}
 	response, err := s.operate(r.Context(), call)
+	if out == codec.JSON && response.GetGetAgent() != nil {
+		response.GetAgent.AgentInfo = shownInfo(response.GetAgent.AgentInfo)
+	}
 	switch {
 	case err != nil:
 		answer(w, err)
@@ -234,6 +238,13 @@ func (s *Server) show(ctx context.Context, snapshot *core.Snapshot, call *agenta
 	return nil, refuse(http.StatusNotImplemented, "%s is not implemented by this agent", call.GetType())
 }
 
+// shownInfo is what an agent says of itself in JSON: Mesos leaves out what masters are told of checkpoints.
+func shownInfo(info *mesos.AgentInfo) *mesos.AgentInfo {
+	shown := proto.CloneOf(info)
+	shown.Checkpoint = nil
+	return shown
+}
+
 func (s *Server) getFlags() *agentapi.Response {
 	out := response(agentapi.Response_GET_FLAGS)
 	out.GetFlags = &agentapi.Response_GetFlags{}
@@ -318,12 +329,14 @@ func (s *Server) containers(ctx context.Context, snapshot *core.Snapshot, nested
 			if _, isNested := c.ID.Parent(); isNested && !nested {
 				continue
 			}
-			entry := &agentapi.Response_GetContainers_Container{
-				FrameworkId: f.Info.GetId(), ExecutorId: e.Info.GetExecutorId(), ExecutorName: e.Info.Name,
-				ContainerId: c.ID.Proto(), ContainerStatus: containerStatus(c),
-			}
-			if entry.ExecutorName == nil {
-				entry.ExecutorName = new(string)
+			entry := &agentapi.Response_GetContainers_Container{ContainerId: c.ID.Proto(), ContainerStatus: containerStatus(c)}
+			if _, isNested := c.ID.Parent(); isNested {
+				entry.ContainerId.Parent = nil // the status has it, as in Mesos
+			} else {
+				entry.FrameworkId, entry.ExecutorId, entry.ExecutorName = f.Info.GetId(), e.Info.GetExecutorId(), e.Info.Name
+				if entry.ExecutorName == nil {
+					entry.ExecutorName = new(string)
+				}
 			}
 			if usage, err := s.Containers.Usage(ctx, c.ID); statistics && err == nil {
 				entry.ResourceStatistics = usage

@@ -50,14 +50,14 @@ type Config struct {
 	Account func(user string) (uid, gid int, err error)
 	// SessionDir holds the sandboxes of sessions.
 	SessionDir string
-	// MasterHost is shown in /state.
-	MasterHost string
 	Started    time.Time
 	Log        *slog.Logger
 	// Basic, when set, are the principals and secrets that operators need.
 	Basic map[string]string
 	// Realm begins the names of the realms.
 	Heartbeat time.Duration // of sessions; 30 s
+	// Figures may be nil; it adds metrics that the snapshot does not have.
+	Figures func(emit func(name string, value float64))
 }
 
 // Server answers requests.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -57,7 +58,9 @@ type Containerizer struct {
 	secrets   *secrets.Store
 	watcher   *cgroups.Watcher // nil without memory controller
 	closing   chan struct{}
-	work      sync.WaitGroup // patrol, and the destruction of containers over a limit
+	// failedDestroys counts containers that could not be destroyed.
+	failedDestroys atomic.Uint64
+	work           sync.WaitGroup // patrol, and the destruction of containers over a limit
 
 	// pruning is held for writing by Prune, and for reading from the provision of an
 	// image to the note that its layers are in use.

@@ -19,6 +19,9 @@ type Isolation struct {
 	// RevocableCPULowPriority gives revocable cpus a hundredth of the shares
 	// (Mesos --revocable_cpu_low_priority).
 	RevocableCPULowPriority bool
+	// CountProcesses tells how many processes and threads a container has
+	// (Mesos --cgroups_cpu_enable_pids_and_tids_count).
+	CountProcesses bool
 	// WatchInterval is how often memory limits that could not be lowered at once are tried
 	// again; 0 means 15 s.
 	WatchInterval time.Duration

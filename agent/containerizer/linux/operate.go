@@ -158,10 +158,16 @@ func (c *Containerizer) Destroy(ctx context.Context, id containerizer.ID) error 
 		}
 		err = c.config.Launcher.Destroy(ctx, string(each))
 		if err != nil && !errors.Is(err, launcher.ErrUnknownContainer) {
+			c.failedDestroys.Add(1)
 			return fmt.Errorf("destroy container %s: %w", each, err)
 		}
 	}
 	return nil
+}
+
+// Figures gives the containerizer's metrics under Mesos's names.
+func (c *Containerizer) Figures(emit func(name string, value float64)) {
+	emit("containerizer/mesos/container_destroy_errors", float64(c.failedDestroys.Load()))
 }
 
 // Remove implements containerizer.Containerizer.

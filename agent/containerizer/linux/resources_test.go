@@ -65,7 +65,10 @@ func (w *world) launch(s containerizer.Spec) {
 }
 
 func TestRequestsAndLimitsAreApart(t *testing.T) {
-	w := newWorld(t, func(c *linux.Config) { c.Isolation.EnforceCPU = true; c.Isolation.RevocableCPULowPriority = true })
+	w := newWorld(t, func(c *linux.Config) {
+		c.Isolation.EnforceCPU, c.Isolation.CountProcesses = true, true
+		c.Isolation.RevocableCPULowPriority = true
+	})
 	h, _ := cgroups.Detect()
 	soft := mesos.Resource{Revocable: &mesos.Resource_RevocableInfo{}}
 	for _, c := range []struct {

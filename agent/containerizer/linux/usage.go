@@ -28,6 +28,9 @@ func (c *Containerizer) Usage(_ context.Context, id containerizer.ID) (*mesos.Re
 	c.mu.Unlock()
 	group, ok := c.group(s)
 	if !ok {
+		if s.Shares && !s.Debug {
+			requested(out, s)
+		}
 		return out, nil
 	}
 	u, err := group.Read()
@@ -36,10 +39,13 @@ func (c *Containerizer) Usage(_ context.Context, id containerizer.ID) (*mesos.Re
 	}
 	on := c.config.Isolation.On
 	if on.Has(isolation.CPU) || on.Has(isolation.PosixCPU) {
-		cpuUsage(out, s, u)
+		c.cpuUsage(out, s, u)
 	}
-	if on.Has(isolation.Memory) || on.Has(isolation.PosixMem) {
-		memoryUsage(out, s, u)
+	switch {
+	case on.Has(isolation.Memory):
+		c.memoryUsage(out, s, u)
+	case on.Has(isolation.PosixMem):
+		posixMemory(out, s, u)
 	}
 	if on.Has(isolation.Memory) {
 		low, medium, critical := u.Pressure()
@@ -54,25 +60,52 @@ func (c *Containerizer) Usage(_ context.Context, id containerizer.ID) (*mesos.Re
 	return out, nil
 }
 
-func cpuUsage(out *mesos.ResourceStatistics, s state, u cgroups.Usage) {
+// cpuUsage has the figures of Mesos's isolator, and with its options: counting processes, and periods, which there are
+// when requests are caps.
+func (c *Containerizer) cpuUsage(out *mesos.ResourceStatistics, s state, u cgroups.Usage) {
 	user, system := u.User.Seconds(), u.System.Seconds()
-	processes, threads := uint32(u.Processes), uint32(u.Threads)
 	out.CpusUserTimeSecs, out.CpusSystemTimeSecs = &user, &system
-	out.Processes, out.Threads = &processes, &threads
+	if c.config.Isolation.CountProcesses {
+		processes, threads := uint32(u.Processes), uint32(u.Threads)
+		out.Processes, out.Threads = &processes, &threads
+	}
 	if s.CPUs > 0 {
 		out.CpusSoftLimit = &s.CPUs
 	}
 	if s.LimitCPUs > 0 {
-		periods, throttled, time := uint32(u.Periods), uint32(u.Throttled), u.ThrottledTime.Seconds()
-		out.CpusLimit, out.CpusNrPeriods, out.CpusNrThrottled, out.CpusThrottledTimeSecs = &s.LimitCPUs, &periods, &throttled, &time
+		out.CpusLimit = &s.LimitCPUs
+		if c.config.Isolation.EnforceCPU {
+			periods, throttled, time := uint32(u.Periods), uint32(u.Throttled), u.ThrottledTime.Seconds()
+			out.CpusNrPeriods, out.CpusNrThrottled, out.CpusThrottledTimeSecs = &periods, &throttled, &time
+		}
 	}
 }
 
-func memoryUsage(out *mesos.ResourceStatistics, s state, u cgroups.Usage) {
+// requested is what a container in its parent's groups was given.
+func requested(out *mesos.ResourceStatistics, s state) {
+	if s.CPUs > 0 {
+		out.CpusSoftLimit = &s.CPUs
+	}
+	if s.MemMB > 0 {
+		limit := uint64(s.MemMB * mib)
+		out.MemLimitBytes, out.MemSoftLimitBytes = &limit, &limit
+	}
+}
+
+// posixMemory has the figures of a container whose memory nobody limits.
+func posixMemory(out *mesos.ResourceStatistics, s state, u cgroups.Usage) {
+	out.MemRssBytes = &u.RSS
+	if s.MemMB > 0 {
+		limit := uint64(s.MemMB * mib)
+		out.MemLimitBytes, out.MemSoftLimitBytes = &limit, &limit
+	}
+}
+
+func (c *Containerizer) memoryUsage(out *mesos.ResourceStatistics, s state, u cgroups.Usage) {
 	out.MemTotalBytes, out.MemRssBytes, out.MemCacheBytes = &u.Memory, &u.RSS, &u.Cache
 	out.MemAnonBytes, out.MemFileBytes, out.MemMappedFileBytes, out.MemSwapBytes = &u.RSS, &u.Cache, &u.MappedFile, &u.Swap
 	out.MemUnevictableBytes, out.MemKmemUsageBytes, out.MemKmemTcpUsageBytes = &u.Unevictable, &u.Kernel, &u.KernelTCP
-	if u.MemorySwap > 0 {
+	if u.MemorySwap > 0 && c.config.Isolation.LimitSwap {
 		out.MemTotalMemswBytes = &u.MemorySwap
 	}
 	if u.Limit > 0 {
