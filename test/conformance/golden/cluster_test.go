@@ -1,6 +1,7 @@
 package golden
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"net"
@@ -34,6 +35,7 @@ func newCluster(t *testing.T, report *Report) *cluster {
 	t.Helper()
 	cfg := master.NewConfig()
 	cfg.Port, cfg.LogDir, cfg.WorkDir = 0, t.TempDir(), t.TempDir()
+	cfg.Hostname, cfg.LogFile = "localhost", aLog(t)
 	cfg.FlagValues = cfg.Flags().Values()
 	m, err := master.New(cfg, master.Deps{Log: logger(t)})
 	if err != nil {
@@ -54,7 +56,8 @@ func (c *cluster) startAgent(t *testing.T, options ...func(*agent.Config)) {
 	cfg := agent.Default()
 	cfg.Master, cfg.Port, cfg.Hostname, cfg.WorkDir = c.Master, 0, "localhost", t.TempDir()
 	cfg.Resources, cfg.Attributes = "cpus:8;mem:8192;disk:10000;ports:[31000-32000]", "rack:r1;zone:z1"
-	cfg.AuthenticateHTTPExecutors = false
+	cfg.AuthenticateHTTPExecutors, cfg.LogFile = false, aLog(t)
+	cfg.Isolation, cfg.CountProcesses = "posix/cpu,posix/mem", false
 	for _, option := range options {
 		option(&cfg)
 	}
@@ -63,7 +66,7 @@ func (c *cluster) startAgent(t *testing.T, options ...func(*agent.Config)) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := agent.New(cfg, agent.Deps{Containerizer: stack.Containerizer, Images: stack.Images, Log: log})
+	a, err := agent.New(cfg, agent.Deps{Containerizer: stack.Containerizer, Images: stack.Images, Figures: stack.Figures, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,6 +82,16 @@ func (c *cluster) startAgent(t *testing.T, options ...func(*agent.Config)) {
 		_, port, _ := net.SplitHostPort(c.Agent)
 		return c.code(c.Agent, "/health") == http.StatusOK && strings.Contains(c.text("/slaves"), "slave(1)@127.0.0.1:"+port)
 	})
+}
+
+// aLog is the log file that a component shows.
+func aLog(t *testing.T) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "log")
+	if err := os.WriteFile(file, bytes.Repeat([]byte("a line of the log\n"), 10), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 // run runs a component until the end of the test.

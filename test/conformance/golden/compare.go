@@ -213,6 +213,14 @@ func (c *comparison) array(path string, want, got []any) {
 	if isData(path) {
 		return
 	}
+	if onOffer(path) {
+		if len(want) == 0 || len(got) == 0 {
+			return
+		}
+		if strings.HasSuffix(path, ".offers") {
+			want, got = []any{merge(want)}, []any{merge(got)}
+		}
+	}
 	left := slices.Clone(got)
 	for i, w := range want {
 		j := slices.IndexFunc(left, func(g any) bool { return identity(g) == identity(w) })
@@ -224,14 +232,16 @@ func (c *comparison) array(path string, want, got []any) {
 			}
 		}
 		if j < 0 {
-			c.add(path+"[]", label(w), "nothing")
+			if !onOffer(path) {
+				c.add(path+"[]", label(w), "nothing")
+			}
 			continue
 		}
 		c.value(path+"[]", w, left[j])
 		left = slices.Delete(left, j, j+1)
 	}
 	for _, g := range left {
-		if identity(g) != "" {
+		if identity(g) != "" && !onOffer(path) {
 			c.add(path+"[]", "nothing", label(g))
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -128,6 +129,9 @@ func (c *cluster) play(t *testing.T, name string) {
 
 func empty(t *testing.T, report *Report) {
 	c := newCluster(t, report)
+	c.until(t, "the allocator has run twice", func() bool {
+		return strings.Contains(c.text("/metrics/snapshot"), `"allocator/mesos/allocation_run_latency_ms/count"`)
+	})
 	c.folders(t, "empty-no-agent/master-v0", "empty-no-agent/master-v1", "empty-no-agent/master-v1-pb")
 }
 

@@ -77,7 +77,7 @@ func Exchanges(root, folder string) ([]Exchange, error) {
 }
 
 // late are exchanges whose second they share with those that they follow.
-var late = map[string]bool{"sem-remove-quota": true, "quota-delete": true}
+var late = map[string]bool{"sem-remove-quota": true, "quota-delete": true, "sem-set-quota-again": true, "REMOVE_NESTED_CONTAINER": true}
 
 // order sorts by time, and within a second by name: "x" before "x-again".
 func (e Exchange) order() string {
@@ -292,8 +292,16 @@ func (c *Conversation) causesFirst() {
 
 var learned = regexp.MustCompile(uuidText + `-O\d+|[A-Za-z0-9+/]{22}==`)
 
-// needs says that a call has an id from an event.
+// needs says that a call has an id from an event, or tells that it did what the event asked for.
 func (l Line) needs(event Line) bool {
+	if task, ok := strings.CutPrefix(eventKey(event.Event), "KILL "); ok && strings.HasPrefix(eventKey(l.Call), "UPDATE "+task+" TASK_KILL") {
+		return true
+	}
+	// An operation is asked about once its end has come.
+	if op, ok := strings.CutPrefix(eventKey(event.Event), "UPDATE_OPERATION_STATUS "); ok && bytes.Contains(event.Event, []byte(`"uuid"`)) &&
+		eventKey(l.Call) == "RECONCILE_OPERATIONS" && bytes.Contains(l.Call, []byte(`"`+strings.Fields(op)[0]+`"`)) {
+		return true
+	}
 	return slices.ContainsFunc(learned.FindAll(l.Call, -1), func(id []byte) bool { return bytes.Contains(event.Event, id) })
 }
 

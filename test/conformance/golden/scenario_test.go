@@ -2,12 +2,15 @@ package golden
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"agora.dev/agora/agent"
 	"agora.dev/agora/api/mesos/v1"
 	"agora.dev/agora/api/mesos/v1/master"
 	"agora.dev/agora/api/mesos/v1/scheduler"
@@ -19,11 +22,10 @@ func history(t *testing.T, report *Report) {
 	c := newCluster(t, report)
 	c.startAgent(t)
 	c.schedulerScenario(t)
-	c.maintenance(t)
-	c.queries(t, "after-maintenance", "master")
+	c.maintenance(t, func() { c.queries(t, "after-maintenance", "master") })
 	c.startAgent(t)
 	c.drain(t)
-	c.startAgent(t)
+	c.startAgent(t, func(cfg *agent.Config) { cfg.Isolation = "cgroups/cpu,cgroups/mem" })
 	c.cgroups(t)
 }
 
@@ -121,8 +123,12 @@ func (c *cluster) startAs(t *testing.T, name string, call proto.Message, event f
 	return p
 }
 
-// ownExecutor puts the stand-in in the place of the recorded executor.
+var recordedTime = regexp.MustCompile(`"timestamp": 17[0-9.]+`)
+
+// ownExecutor puts the stand-in in the place of the recorded executor, and the present in that of its times.
 func ownExecutor(call []byte) []byte {
+	call = bytes.ReplaceAll(call, []byte(recordedMissing), []byte(standInMissing))
+	call = recordedTime.ReplaceAll(call, fmt.Appendf(nil, `"timestamp": %f`, float64(time.Now().UnixMicro())/1e6))
 	return bytes.ReplaceAll(call, []byte(recordedExecutor), []byte(standInExecutor))
 }
 
