@@ -1,5 +1,5 @@
-// Package outbox is the bounded queue in front of a connection, with the goroutine that
-// writes.
+// Package outbox is the bounded queue in front of a connection, with a goroutine that
+// writes while there is something to write.
 //
 // It owns when bytes leave: whatever was put while a write was under way leaves in the next
 // one, so that many small messages share a system call. It promises that Put never blocks,
@@ -50,24 +50,23 @@ const chunk = 256 << 10
 type Outbox[T any] struct {
 	cfg  Config[T]
 	conn Conn
-	wake chan struct{}
 	done chan struct{}
 
 	mu      sync.Mutex
 	waiting []T
 	bytes   int
+	running bool // the goroutine, which ends when nothing waits
 	closing bool
+	ended   bool
 	err     error
 }
 
-// New makes the queue and starts its goroutine, which closes conn at its end.
+// New makes the queue, which closes conn at its end.
 func New[T any](conn Conn, cfg Config[T]) *Outbox[T] {
 	if cfg.WriteTimeout == 0 {
 		cfg.WriteTimeout = time.Minute
 	}
-	o := &Outbox[T]{cfg: cfg, conn: conn, wake: make(chan struct{}, 1), done: make(chan struct{})}
-	go o.run()
-	return o
+	return &Outbox[T]{cfg: cfg, conn: conn, done: make(chan struct{})}
 }
 
 // Put queues a message. When it no longer fits the receiver is cut off.
@@ -85,26 +84,31 @@ func (o *Outbox[T]) Put(message T) error {
 	}
 	o.waiting = append(o.waiting, message)
 	o.bytes += size
-	first := len(o.waiting) == 1
+	o.start()
 	o.mu.Unlock()
-	if first {
-		o.signal()
-	}
 	return nil
+}
+
+// start has a goroutine write what waits, or say goodbye. The caller holds mu.
+func (o *Outbox[T]) start() {
+	if !o.running && !o.ended {
+		o.running = true
+		go o.run()
+	}
 }
 
 // Close ends the stream after what was put before; it does not wait.
 func (o *Outbox[T]) Close() {
 	o.mu.Lock()
 	o.closing = true
+	o.start()
 	o.mu.Unlock()
-	o.signal()
 }
 
 // Cut ends the stream at once.
 func (o *Outbox[T]) Cut() { o.fail(ErrClosed) }
 
-// Done is closed when the goroutine has ended and the connection is closed.
+// Done is closed when nothing writes any more and the connection is closed.
 func (o *Outbox[T]) Done() <-chan struct{} { return o.done }
 
 // Err says why the outbox ended, nil while it has not.
@@ -120,47 +124,37 @@ func (o *Outbox[T]) fail(err error) {
 		o.err = err
 		o.waiting, o.bytes = nil, 0
 	}
+	last := !o.running && !o.ended
+	o.ended = o.ended || last
 	o.mu.Unlock()
 	// A write under way ends with the connection.
 	o.conn.Close()
-	o.signal()
-}
-
-func (o *Outbox[T]) signal() {
-	select {
-	case o.wake <- struct{}{}:
-	default:
+	if last {
+		close(o.done)
 	}
 }
 
 func (o *Outbox[T]) run() {
-	defer close(o.done)
-	defer o.conn.Close()
 	var batch []T
-	for range o.wake {
-		buf := *buffers.Get().(*[]byte)
-		for {
-			var state error
-			batch, state = o.take(batch)
-			if len(batch) == 0 {
-				if state != nil {
-					return
-				}
-				break
+	buf := *buffers.Get().(*[]byte)
+	for {
+		var idle bool
+		batch, idle = o.take(batch)
+		if len(batch) == 0 {
+			if !idle {
+				o.conn.Close()
+				close(o.done)
 			}
-			var err error
-			if buf, err = o.write(buf, batch); err != nil {
-				o.fail(err)
-				return
-			}
-			clear(batch)
+			break
 		}
-		if cap(batch) > keptBatch {
-			batch = nil
+		var err error
+		if buf, err = o.write(buf, batch); err != nil {
+			o.fail(err)
 		}
-		if cap(buf) <= 4*chunk {
-			buffers.Put(&buf)
-		}
+		clear(batch)
+	}
+	if cap(buf) <= 4*chunk {
+		buffers.Put(&buf)
 	}
 }
 
@@ -168,26 +162,32 @@ func (o *Outbox[T]) run() {
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
 // keptBatch is how many messages an idle outbox has room for.
-const keptBatch = 32
+const keptBatch = 16
 
-// take swaps what waits for the emptied batch. An error means that no more will come.
-func (o *Outbox[T]) take(batch []T) ([]T, error) {
+// take swaps what waits for the emptied batch. Without anything the goroutine ends: idle, for another one can
+// follow, or for good.
+func (o *Outbox[T]) take(batch []T) (next []T, idle bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	batch, o.waiting = o.waiting, batch[:0]
-	o.bytes = 0
-	if o.err != nil {
-		return nil, o.err
+	if o.err == nil && len(o.waiting) > 0 {
+		next, o.waiting, o.bytes = o.waiting, batch[:0], 0
+		return next, false
 	}
-	if len(batch) == 0 && o.closing {
+	o.running = false
+	if o.err == nil && !o.closing {
+		if o.waiting = nil; cap(batch) <= keptBatch {
+			o.waiting = batch[:0]
+		}
+		return nil, true
+	}
+	if o.ended = true; o.err == nil {
 		o.err = ErrClosed
 		if len(o.cfg.Trailer) > 0 {
 			o.conn.SetWriteDeadline(time.Now().Add(time.Second))
 			o.conn.Write(o.cfg.Trailer)
 		}
-		return nil, o.err
 	}
-	return batch, nil
+	return nil, false
 }
 
 func (o *Outbox[T]) write(buf []byte, batch []T) ([]byte, error) {
