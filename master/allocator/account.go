@@ -1,7 +1,5 @@
 package allocator
 
-import "slices"
-
 // booking is a change of what somebody holds. served counts the times that they were served with it.
 type booking struct {
 	portions []portion
@@ -43,7 +41,7 @@ func (a *Allocator) use(c *client, portions []portion, sign int64) {
 func (a *Allocator) rank(c *client, b booking) {
 	r := c.role
 	if c.listed && !a.stale && !a.tree.drawFrameworks {
-		replace(r.own.leaf, c, compareClient, func() { a.move(&c.rank, b) })
+		r.own.leaf.replace(c, compareClient, func() { a.move(&c.rank, b) })
 	} else {
 		a.move(&c.rank, b)
 	}
@@ -55,11 +53,11 @@ func (a *Allocator) rank(c *client, b booking) {
 }
 
 func (a *Allocator) reorder(r *role, entry *branch, b booking) {
-	if !entry.listed || a.stale || a.tree.drawRoles || len(r.order) == 1 {
+	if !entry.listed || a.stale || a.tree.drawRoles || r.order.length == 1 {
 		a.move(&entry.rank, b)
 		return
 	}
-	replace(r.order, entry, compareBranch, func() { a.move(&entry.rank, b) })
+	r.order.replace(entry, compareBranch, func() { a.move(&entry.rank, b) })
 }
 
 func (a *Allocator) move(r *rank, b booking) {
@@ -96,12 +94,12 @@ func (a *Allocator) rerankRole(r *role) {
 
 func (r *role) resort() {
 	if !r.tree.drawFrameworks {
-		slices.SortFunc(r.own.leaf, compareClient)
+		r.own.leaf.sort(compareClient)
 	}
 	for _, below := range r.below {
 		below.resort()
 	}
 	if !r.tree.drawRoles {
-		slices.SortFunc(r.order, compareBranch)
+		r.order.sort(compareBranch)
 	}
 }

@@ -83,7 +83,7 @@ func (a *Allocator) payDebts(list []*agent, offers []core.AllocatorOffer) []core
 	owed := a.unsatisfied()
 	var paid []*role
 	for _, ag := range list {
-		if len(owed) == 0 {
+		if owed.length == 0 {
 			break
 		}
 		if !a.wanting(ag) || !a.worthLooking(ag) {
@@ -101,37 +101,35 @@ func (a *Allocator) payDebts(list []*agent, offers []core.AllocatorOffer) []core
 			return !a.worthLooking(ag)
 		}
 		if a.tree.drawRoles {
-			draw(a.tree, owed, func(r *role) float64 { return r.as.weight }, ask)
+			draw(a.tree, owed.flat(), func(r *role) float64 { return r.as.weight }, ask)
 		} else {
-			visit(owed, ask)
+			owed.visit(ask)
 		}
-		owed = a.reorderDebts(owed, paid)
+		a.reorderDebts(owed, paid)
 	}
 	return offers
 }
 
 // reorderDebts puts roles that were served where they belong now, or out of the list.
-func (a *Allocator) reorderDebts(owed, paid []*role) []*role {
+func (a *Allocator) reorderDebts(owed *ordered[role], paid []*role) {
 	nested := false
 	for _, r := range paid {
-		i := slices.Index(owed, r)
-		owed = slices.Delete(owed, i, i+1)
+		owed.drop(r)
 		nested = nested || r.parent.parent != nil || r.quotasBelow > 0
 	}
 	if nested {
-		owed = slices.DeleteFunc(owed, (*role).satisfied) // those above are paid with it
+		owed.deleteFunc((*role).satisfied) // those above are paid with it
 	}
 	for _, r := range paid {
 		if !r.satisfied() && a.tree.drawRoles {
-			owed = append(owed, r)
+			owed.append(r)
 		} else if !r.satisfied() {
-			owed = place(owed, r, compareRole)
+			owed.insert(r, compareRole)
 		}
 	}
 	if nested && !a.tree.drawRoles {
-		slices.SortFunc(owed, compareRole) // the ranks of those above have changed
+		owed.sort(compareRole) // the ranks of those above have changed
 	}
-	return owed
 }
 
 // serve offers a role's clients what it is owed.

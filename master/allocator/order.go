@@ -15,68 +15,38 @@ const (
 func compareBranch(x, y *branch) int { return x.before(&y.rank) }
 func compareClient(x, y *client) int { return x.before(&y.rank) }
 
-// place puts an entry where it belongs.
-func place[T any](order []*T, one *T, compare func(x, y *T) int) []*T {
-	i, _ := slices.BinarySearchFunc(order, one, compare)
-	return slices.Insert(order, i, one)
-}
+// Branches and clients are kept in order, or in any order where they are drawn from.
 
-// take takes an entry out; by its place, or where the order is stale by looking for it.
-func take[T any](order []*T, one *T, compare func(x, y *T) int) []*T {
-	i, _ := slices.BinarySearchFunc(order, one, compare)
-	if i >= len(order) || order[i] != one {
-		i = slices.Index(order, one)
-	}
-	return slices.Delete(order, i, i+1)
-}
-
-// replace moves an entry whose rank changed between its places; change makes the change.
-func replace[T any](order []*T, one *T, compare func(x, y *T) int, change func()) {
-	from, _ := slices.BinarySearchFunc(order, one, compare)
-	if from >= len(order) || order[from] != one {
-		from = slices.Index(order, one)
-	}
-	change()
-	switch {
-	case from+1 < len(order) && compare(order[from+1], one) < 0:
-		n, _ := slices.BinarySearchFunc(order[from+1:], one, compare)
-		copy(order[from:from+n], order[from+1:from+1+n])
-		order[from+n] = one
-	case from > 0 && compare(one, order[from-1]) < 0:
-		to, _ := slices.BinarySearchFunc(order[:from], one, compare)
-		copy(order[to+1:from+1], order[to:from])
-		order[to] = one
-	}
-}
-
-// branches and clients are kept in order, or in any order where they are drawn from.
-
-func (t *tree) placeBranch(order []*branch, b *branch) []*branch {
+func (t *tree) placeBranch(order *ordered[branch], b *branch) {
 	if t.drawRoles {
-		return append(order, b)
+		order.append(b)
+	} else {
+		order.insert(b, compareBranch)
 	}
-	return place(order, b, compareBranch)
 }
 
-func (t *tree) takeBranch(order []*branch, b *branch) []*branch {
+func (t *tree) takeBranch(order *ordered[branch], b *branch) {
 	if t.drawRoles {
-		return drop(order, b)
+		order.drop(b)
+	} else {
+		order.remove(b, compareBranch)
 	}
-	return take(order, b, compareBranch)
 }
 
-func (t *tree) placeClient(order []*client, c *client) []*client {
+func (t *tree) placeClient(order *ordered[client], c *client) {
 	if t.drawFrameworks {
-		return append(order, c)
+		order.append(c)
+	} else {
+		order.insert(c, compareClient)
 	}
-	return place(order, c, compareClient)
 }
 
-func (t *tree) takeClient(order []*client, c *client) []*client {
+func (t *tree) takeClient(order *ordered[client], c *client) {
 	if t.drawFrameworks {
-		return drop(order, c)
+		order.drop(c)
+	} else {
+		order.remove(c, compareClient)
 	}
-	return take(order, c, compareClient)
 }
 
 // drop takes an entry out of a list without order.
@@ -142,14 +112,14 @@ func (r *role) visit(parked bool, offer func(*client) (stop bool)) (stopped bool
 			return b.role.visit(parked, offer)
 		}
 		if r.tree.drawFrameworks {
-			return draw(r.tree, b.leaf, clientWeight, offer)
+			return draw(r.tree, b.leaf.flat(), clientWeight, offer)
 		}
-		return visit(b.leaf, offer)
+		return b.leaf.visit(offer)
 	}
 	if r.tree.drawRoles {
-		return draw(r.tree, r.order, branchWeight, step) || parked && draw(r.tree, r.parked, branchWeight, step)
+		return draw(r.tree, r.order.flat(), branchWeight, step) || parked && draw(r.tree, r.parked, branchWeight, step)
 	}
-	if visit(r.order, step) {
+	if r.order.visit(step) {
 		return true
 	}
 	if !parked {
@@ -162,6 +132,9 @@ func (r *role) visit(parked bool, offer func(*client) (stop bool)) (stopped bool
 // compareRole orders roles: where their ways part, the ranks there decide; a role comes after those
 // below it.
 func compareRole(x, y *role) int {
+	if x.parent == y.parent {
+		return x.as.before(&y.as.rank)
+	}
 	up, down := x.way(), y.way()
 	for i := range min(len(up), len(down)) {
 		if up[i] != down[i] {

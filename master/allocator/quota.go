@@ -221,15 +221,15 @@ func (a *Allocator) surplusWorth() bool {
 
 // unsatisfied are the roles that are owed something and have a framework that wants it, the
 // most deserving first.
-func (a *Allocator) unsatisfied() []*role {
-	var owed []*role
+func (a *Allocator) unsatisfied() *ordered[role] {
+	owed := &ordered[role]{}
 	for _, r := range a.owing {
 		if r.as.listed {
-			owed = append(owed, r)
+			owed.append(r)
 		}
 	}
 	if !a.tree.drawRoles {
-		slices.SortFunc(owed, compareRole)
+		owed.sort(compareRole)
 	}
 	return owed
 }

@@ -63,7 +63,7 @@ func (r *rank) compute(total []int64, excluded []bool) {
 type branch struct {
 	rank
 	role   *role // nil for the leaf
-	leaf   []*client
+	leaf   ordered[client]
 	listed bool // in the order of the role above
 }
 
@@ -76,7 +76,7 @@ type role struct {
 	own    *branch // the entry of its own frameworks
 	below  map[string]*role
 	// order holds the branches that have clients who want offers.
-	order []*branch
+	order ordered[branch]
 	// parked are roles that have clients, but whose limit leaves nothing worth an offer.
 	parked  []*branch
 	clients int // frameworks in it or below it, silent ones too
@@ -160,11 +160,11 @@ func (c *client) list(wanted bool) {
 	c.listed = wanted
 	r := c.role
 	if wanted {
-		r.own.leaf = r.tree.placeClient(r.own.leaf, c)
+		r.tree.placeClient(&r.own.leaf, c)
 	} else {
-		r.own.leaf = r.tree.takeClient(r.own.leaf, c)
+		r.tree.takeClient(&r.own.leaf, c)
 	}
-	r.show(r.own, len(r.own.leaf) > 0)
+	r.show(r.own, r.own.leaf.length > 0)
 	r.relist()
 }
 
@@ -175,16 +175,16 @@ func (r *role) show(b *branch, wanted bool) {
 	}
 	b.listed = wanted
 	if wanted {
-		r.order = r.tree.placeBranch(r.order, b)
+		r.tree.placeBranch(&r.order, b)
 	} else {
-		r.order = r.tree.takeBranch(r.order, b)
+		r.tree.takeBranch(&r.order, b)
 	}
 }
 
 // relist brings the places of a role and those above up to date.
 func (r *role) relist() {
 	for ; r.parent != nil; r = r.parent {
-		wanting := len(r.order) > 0 || len(r.parked) > 0
+		wanting := r.order.length > 0 || len(r.parked) > 0
 		full := r.quota != nil && r.quota.full
 		r.parent.show(r.as, wanting && !full)
 		at := slices.Index(r.parent.parked, r.as)
