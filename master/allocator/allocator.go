@@ -65,6 +65,7 @@ type Allocator struct {
 	clients   int
 	// lastClient is the number of the newest client.
 	lastClient uint32
+	offered    int     // how many offers the last run made
 	given      []grant // room for the grants of one agent
 	surplus    []int64 // headroom of the running cycle
 	filters    wheel

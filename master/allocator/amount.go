@@ -178,10 +178,9 @@ func protos(portions []portion, info *mesos.Resource_AllocationInfo) []*mesos.Re
 	out := make([]*mesos.Resource, len(portions))
 	for i := range portions {
 		p, w := &portions[i], &wire[i]
-		t, r := p.kind.template, &w.resource
-		r.Name, r.Type, r.ProviderId, r.Reservations = t.Name, t.Type, t.ProviderId, t.Reservations
-		r.Disk, r.Revocable, r.Shared, r.AllocationInfo = t.Disk, t.Revocable, t.Shared, info
-		switch t.GetType() {
+		r := &w.resource
+		p.kind.describe(r, info)
+		switch r.GetType() {
 		case mesos.Value_SCALAR:
 			w.value = float64(p.amount.scalar) / 1000
 			w.scalar.Value = &w.value
@@ -196,18 +195,24 @@ func protos(portions []portion, info *mesos.Resource_AllocationInfo) []*mesos.Re
 	return out
 }
 
-// reallocated says the same of another role.
-func reallocated(said []*mesos.Resource, info *mesos.Resource_AllocationInfo) []*mesos.Resource {
+// reallocated says the same portions of another role.
+func reallocated(portions []portion, said []*mesos.Resource, info *mesos.Resource_AllocationInfo) []*mesos.Resource {
 	wire := make([]mesos.Resource, len(said))
 	out := make([]*mesos.Resource, len(said))
 	for i, s := range said {
 		r := &wire[i]
-		r.Name, r.Type, r.ProviderId, r.Reservations = s.Name, s.Type, s.ProviderId, s.Reservations
-		r.Disk, r.Revocable, r.Shared, r.AllocationInfo = s.Disk, s.Revocable, s.Shared, info
+		portions[i].kind.describe(r, info)
 		r.Scalar, r.Ranges, r.Set = s.Scalar, s.Ranges, s.Set
 		out[i] = r
 	}
 	return out
+}
+
+// describe writes all but the amount.
+func (k *kind) describe(r *mesos.Resource, info *mesos.Resource_AllocationInfo) {
+	t := k.template
+	r.Name, r.Type, r.ProviderId, r.Reservations = t.Name, t.Type, t.ProviderId, t.Reservations
+	r.Disk, r.Revocable, r.Shared, r.AllocationInfo = t.Disk, t.Revocable, t.Shared, info
 }
 
 func (a amount) plus(b amount) amount {

@@ -28,6 +28,9 @@ func (a *Allocator) allocate() (offers []core.AllocatorOffer) {
 		return nil
 	}
 	a.runs++
+	if n := min(len(list), a.offered); n > 0 {
+		offers = make([]core.AllocatorOffer, 0, n)
+	}
 	if len(a.limited) > 0 {
 		a.settleQuotas()
 		a.surplus = a.headroom()
@@ -39,7 +42,9 @@ func (a *Allocator) allocate() (offers []core.AllocatorOffer) {
 		}
 	}
 	a.looked()
-	return a.welcome(fresh, offers)
+	offers = a.welcome(fresh, offers)
+	a.offered = len(offers)
+	return offers
 }
 
 // looked says that there is nothing to be looked at any more.
@@ -234,7 +239,7 @@ func (a *Allocator) offer(ag *agent, g grant) core.AllocatorOffer {
 	case !same(ag.said.portions, g.portions):
 		ag.said.portions, ag.said.wire = g.portions, protos(g.portions, c.role.allocation)
 	case ag.said.client.role != c.role:
-		ag.said.wire = reallocated(ag.said.wire, c.role.allocation)
+		ag.said.wire = reallocated(g.portions, ag.said.wire, c.role.allocation)
 	}
 	ag.said.client = c
 	return core.AllocatorOffer{Framework: c.framework.id, Role: c.role.path, Agent: ag.id, Generation: ag.generation,
