@@ -16,9 +16,6 @@ import (
 // allocator never waits for the core.
 const allocatorQueue = 1024
 
-// figuresTimeout is how long metrics wait for the allocator; then they have its last figures.
-const figuresTimeout = time.Second
-
 // allocatorMachine binds the allocator to its outputs.
 type allocatorMachine struct {
 	allocator *allocator.Allocator
@@ -107,14 +104,12 @@ func (m *allocatorMachine) tell() {
 	m.waiting = nil
 }
 
-// figures asks the loop, that alone may look at the allocator.
-func (m *allocatorMachine) figures() allocator.Figures {
+// figures asks the loop, that alone may look at the allocator. When ctx ends before, they are the last ones.
+func (m *allocatorMachine) figures(ctx context.Context) allocator.Figures {
 	to := make(chan allocator.Figures, 1)
 	m.mu.Lock()
 	m.waiting = append(m.waiting, to)
 	m.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), figuresTimeout)
-	defer cancel()
 	m.queued.Add(1)
 	if m.loop.Post(ctx, nil) != nil {
 		m.queued.Add(-1)
@@ -131,15 +126,17 @@ func (m *allocatorMachine) figures() allocator.Figures {
 }
 
 // emit gives Mesos's keys of the allocator.
-func (m *allocatorMachine) emit(emit func(string, float64)) {
+func (m *allocatorMachine) emit(ctx context.Context, emit func(string, float64)) {
 	const prefix = "allocator/mesos/"
 	queued := float64(m.queued.Load())
 	emit("allocator/event_queue_dispatches", queued)
 	emit(prefix+"event_queue_dispatches", queued)
-	f := m.figures()
+	f := m.figures(ctx)
 	for _, name := range []string{"cpus", "mem", "disk"} { // known before any agent is
-		emit(prefix+"resources/"+name+"/total", 0)
-		emit(prefix+"resources/"+name+"/offered_or_allocated", 0)
+		if _, known := f.Total[name]; !known {
+			emit(prefix+"resources/"+name+"/total", 0)
+			emit(prefix+"resources/"+name+"/offered_or_allocated", 0)
+		}
 	}
 	for name, total := range f.Total {
 		emit(prefix+"resources/"+name+"/total", total)

@@ -1,6 +1,7 @@
 package master
 
 import (
+	"context"
 	"os"
 	"runtime"
 	"strconv"
@@ -24,10 +25,10 @@ var callMetrics = map[scheduler.Call_Type]string{
 }
 
 // foreign count what only Mesos's own drivers and agents send, and answers that its master kept.
-var foreign = []string{"messages_authenticate", "messages_deactivate_framework", "messages_reregister_framework", "messages_update_slave", "http_cache_hits"}
+var foreign = []string{"messages_authenticate", "messages_deactivate_framework", "http_cache_hits"}
 
 // figures computes the master's metrics from the newest snapshot.
-func (m *Master) figures(emit func(string, float64)) {
+func (m *Master) figures(_ context.Context, emit func(string, float64)) {
 	snapshot := m.core.snapshot()
 	elected := 0.0
 	if !snapshot.ElectedAt.IsZero() {
@@ -37,9 +38,9 @@ func (m *Master) figures(emit func(string, float64)) {
 	emit("master/uptime_secs", time.Since(m.started).Seconds())
 	emit("master/outstanding_offers", float64(snapshot.Offers.Len()))
 	emit("master/operator_event_stream_subscribers", float64(m.api.Subscribers()))
-	emit("master/event_queue_dispatches", 0)
-	emit("master/event_queue_http_requests", 0)
-	emit("master/event_queue_messages", 0)
+	emit("master/event_queue_dispatches", float64(m.core.waiting[dispatches].Load()))
+	emit("master/event_queue_http_requests", float64(m.core.waiting[httpRequests].Load()))
+	emit("master/event_queue_messages", float64(m.core.waiting[messages].Load()))
 	m.registrar.emit(emit)
 	agentFigures(snapshot, emit)
 	taskFigures(snapshot, emit)
@@ -162,6 +163,8 @@ func counterFigures(c *core.Counters, emit func(string, float64)) {
 		"messages_exited_executor":               c.ExitedExecutors,
 		"messages_register_slave":                c.AgentRegistrations,
 		"messages_unregister_slave":              c.AgentsUnregistered,
+		"messages_update_slave":                  c.AgentUpdates,
+		"messages_reregister_framework":          c.Resubscriptions,
 		"messages_reregister_slave":              c.AgentReregistrations,
 		"dropped_messages":                       c.DroppedMessages,
 

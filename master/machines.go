@@ -42,6 +42,9 @@ type coreMachine struct {
 	newest    atomic.Pointer[publication]
 	stale     atomic.Bool
 
+	// waiting counts events in the queue, by where they come from.
+	waiting [3]atomic.Int64
+
 	mu      sync.Mutex
 	offers  []core.AllocatorOffer
 	answers []core.AllocatorAnswer
@@ -60,7 +63,30 @@ func newCoreMachine(c *core.Core, log *slog.Logger) *coreMachine {
 }
 
 func (m *coreMachine) post(ctx context.Context, event core.Event) error {
-	return m.loop.Post(ctx, event)
+	queue := &m.waiting[originOf(event)]
+	queue.Add(1)
+	err := m.loop.Post(ctx, event)
+	if err != nil {
+		queue.Add(-1)
+	}
+	return err
+}
+
+// Where events come from, as Mesos counts its queues.
+const (
+	messages     = iota // agents
+	httpRequests        // frameworks and operators
+	dispatches          // this process
+)
+
+func originOf(event core.Event) int {
+	switch event.(type) {
+	case core.AgentMessage, core.AgentLinkOpened, core.AgentLinkClosed:
+		return messages
+	case core.SchedulerCall, core.FrameworkSubscribed, core.OperatorCall, core.ConnClosed:
+		return httpRequests
+	}
+	return dispatches
 }
 
 // maxStale bounds how long a query waits for a snapshot that is due.
@@ -95,7 +121,7 @@ func (m *coreMachine) offer(ready allocator.Ready) {
 	m.offers = append(m.offers, ready.Offers...)
 	m.answers = append(m.answers, ready.Answers...)
 	m.mu.Unlock()
-	m.loop.Post(canceled, core.Tick{})
+	m.post(canceled, core.Tick{})
 }
 
 func (m *coreMachine) takeOffers() ([]core.AllocatorOffer, []core.AllocatorAnswer) {
@@ -110,6 +136,7 @@ func (m *coreMachine) takeOffers() ([]core.AllocatorOffer, []core.AllocatorAnswe
 func (m *coreMachine) Step(now time.Time, batch []core.Event) time.Time {
 	m.stale.Store(true)
 	for _, event := range batch {
+		m.waiting[originOf(event)].Add(-1)
 		m.step(now, event)
 	}
 	offers, answers := m.takeOffers()
@@ -128,6 +155,7 @@ func (m *coreMachine) Tick(now time.Time) time.Time {
 	if m.lastWake.IsZero() || now.Before(m.lastWake) {
 		return m.finish(now)
 	}
+	m.waiting[dispatches].Add(1)
 	return m.Step(now, []core.Event{core.Tick{}})
 }
 

@@ -101,7 +101,10 @@ func New(cfg Config, deps Deps) (*Master, error) {
 		return nil, err
 	}
 	m.warnClear()
-	m.wire()
+	if err := m.wire(); err != nil {
+		m.listener.Close()
+		return nil, err
+	}
 	return m, nil
 }
 
@@ -143,7 +146,11 @@ func (m *Master) masterInfo() *mesos.MasterInfo {
 	return info
 }
 
-func (m *Master) wire() {
+func (m *Master) wire() error {
+	families, err := MetricFamilies()
+	if err != nil {
+		return err
+	}
 	cfg := core.Config{
 		Master:                          m.info,
 		Roles:                           m.cfg.Roles,
@@ -170,6 +177,7 @@ func (m *Master) wire() {
 		Snapshot:       m.core.snapshot,
 		Leader:         func() httpapi.Leader { return *m.leader.Load() },
 		Metrics:        m.metrics,
+		Families:       families,
 		Flags:          m.cfg.FlagValues,
 		LogDir:         m.cfg.LogDir,
 		LogFile:        m.cfg.LogFile,
@@ -186,6 +194,7 @@ func (m *Master) wire() {
 	m.registrar = newRegistrar(m.cfg.RegistryStoreTimeout, m.core.post, m.metrics)
 	m.core.api, m.core.links, m.core.allocator, m.core.registrar = m.api, m.links, m.allocator, m.registrar
 	m.metrics.Register(m.figures)
+	return nil
 }
 
 // shutdownGrace is how long requests under way may take when the master stops.
@@ -238,6 +247,7 @@ func (m *Master) Run(ctx context.Context) error {
 	}
 	stopLoops()
 	wg.Wait()
+	m.metrics.Wait()
 	m.closeAccess()
 	m.log.Info("master stopped", "address", m.Addr())
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) && !errors.Is(cause, context.DeadlineExceeded) {

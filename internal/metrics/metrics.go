@@ -1,15 +1,14 @@
 // Package metrics keeps named figures and prints them as Mesos's /metrics/snapshot does.
 //
-// It owns the registry of figures. It promises that counting costs one atomic addition, that
-// a snapshot is sorted by name, and that figures computed on demand run only when asked for.
-// It refuses global registries: whoever counts is handed one.
+// It owns the registry of figures and their form for Prometheus. It promises that counting costs one atomic
+// addition, that a collection is sorted by name, that figures computed on demand run only when asked for, and that
+// requests which come together share one computation. It refuses global registries: whoever counts is handed one.
 package metrics
 
 import (
-	"maps"
+	"context"
 	"math"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,8 +32,8 @@ func (g *Gauge) Set(v float64) { g.bits.Store(math.Float64bits(v)) }
 // Value is the figure.
 func (g *Gauge) Value() float64 { return math.Float64frombits(g.bits.Load()) }
 
-// Source gives figures that are computed on demand.
-type Source func(emit func(name string, value float64))
+// Source gives figures that are computed on demand, each name once. It ends soon after ctx.
+type Source func(ctx context.Context, emit func(name string, value float64))
 
 // Registry is a set of figures. Make it with New.
 type Registry struct {
@@ -43,11 +42,13 @@ type Registry struct {
 	gauges   map[string]*Gauge
 	timers   map[string]*Timer
 	sources  []Source
+
+	rounds
 }
 
 // New makes an empty registry.
 func New() *Registry {
-	return &Registry{counters: map[string]*Counter{}, gauges: map[string]*Gauge{}, timers: map[string]*Timer{}}
+	return &Registry{rounds: rounds{turn: make(chan struct{}, 1)}, counters: map[string]*Counter{}, gauges: map[string]*Gauge{}, timers: map[string]*Timer{}}
 }
 
 func of[T any](r *Registry, m map[string]*T, name string) *T {
@@ -75,52 +76,6 @@ func (r *Registry) Register(source Source) {
 	r.sources = append(r.sources, source)
 }
 
-// Snapshot gives every figure.
-func (r *Registry) Snapshot() map[string]float64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	all := make(map[string]float64, len(r.counters)+len(r.gauges)+10*len(r.timers))
-	for name, c := range r.counters {
-		all[name] = float64(c.Value())
-	}
-	for name, g := range r.gauges {
-		all[name] = g.Value()
-	}
-	for name, t := range r.timers {
-		t.emit(name, all)
-	}
-	for _, source := range r.sources {
-		source(func(name string, value float64) { all[name] = value })
-	}
-	return all
-}
-
-// AppendJSON appends the snapshot as one object, sorted by name.
-func (r *Registry) AppendJSON(dst []byte) []byte {
-	all := r.Snapshot()
-	dst = append(dst, '{')
-	for i, name := range slices.Sorted(maps.Keys(all)) {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = append(strconv.AppendQuote(dst, name), ':')
-		dst = appendNumber(dst, all[name])
-	}
-	return append(dst, '}')
-}
-
-func appendNumber(dst []byte, v float64) []byte {
-	if math.IsNaN(v) || math.IsInf(v, 0) {
-		v = 0
-	}
-	start := len(dst)
-	dst = strconv.AppendFloat(dst, v, 'f', -1, 64)
-	if !slices.Contains(dst[start:], '.') {
-		dst = append(dst, '.', '0')
-	}
-	return dst
-}
-
 // window is how many of the newest durations percentiles are taken from.
 const window = 1000
 
@@ -128,6 +83,7 @@ const window = 1000
 type Timer struct {
 	mu    sync.Mutex
 	last  float64
+	sum   float64
 	ring  []float64
 	next  int
 	count uint64
@@ -138,6 +94,7 @@ func (t *Timer) Observe(d time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.last = float64(d) / 1e6
+	t.sum += t.last
 	t.count++
 	if len(t.ring) < window {
 		t.ring = append(t.ring, t.last)
@@ -147,26 +104,31 @@ func (t *Timer) Observe(d time.Duration) {
 	t.next = (t.next + 1) % window
 }
 
-var percentiles = []struct {
+type percentile struct {
 	name string
 	at   float64
-}{{"p50", 0.5}, {"p90", 0.9}, {"p95", 0.95}, {"p99", 0.99}, {"p999", 0.999}, {"p9999", 0.9999}}
+}
 
-func (t *Timer) emit(name string, all map[string]float64) {
+var percentiles = []percentile{{"p50", 0.5}, {"p90", 0.9}, {"p95", 0.95}, {"p99", 0.99}, {"p999", 0.999}, {"p9999", 0.9999}}
+
+// emit gives the newest duration and, from two of them on, what they have in common.
+func (t *Timer) emit(name string, c *Collection) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.count == 0 {
 		return
 	}
-	all[name] = t.last
-	if t.count < 2 {
-		return // as in Mesos: one value has no distribution
+	c.add(name, t.last)
+	c.sums[name] = t.sum
+	if t.count == 1 {
+		return
 	}
 	sorted := slices.Sorted(slices.Values(t.ring))
-	all[name+"/count"] = float64(t.count)
-	all[name+"/min"], all[name+"/max"] = sorted[0], sorted[len(sorted)-1]
+	c.add(name+"/count", float64(t.count))
+	c.add(name+"/min", sorted[0])
+	c.add(name+"/max", sorted[len(sorted)-1])
 	for _, p := range percentiles {
-		all[name+"/"+p.name] = quantile(sorted, p.at)
+		c.add(name+"/"+p.name, quantile(sorted, p.at))
 	}
 }
 

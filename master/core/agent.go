@@ -251,6 +251,7 @@ func (c *Core) agentMessage(e AgentMessage) {
 	case *link.FromAgent_OperationUpdate:
 		c.operationUpdate(a, m.OperationUpdate)
 	case *link.FromAgent_UpdateAgent:
+		c.pub.counters.AgentUpdates++
 		c.updateAgent(a, m.UpdateAgent)
 	case *link.FromAgent_Drained:
 		a.empty = true

@@ -44,6 +44,9 @@ type Counters struct {
 	InvalidMessagesToFramework uint64
 	ExitedExecutors            uint64
 	DroppedMessages            uint64
+	// AgentUpdates are changes of what an agent has, Resubscriptions returns of frameworks.
+	AgentUpdates    uint64
+	Resubscriptions uint64
 
 	// Operations counts operations by what they are and how they stand.
 	Operations                       OperationCounters

@@ -97,6 +97,7 @@ func (f *framework) prefer(suppressed []string, constraints *scheduler.OfferCons
 // the old one are void without a word.
 func (c *Core) resubscribe(f *framework, e FrameworkSubscribed) {
 	f.rec.Counters.Calls[scheduler.Call_SUBSCRIBE]++
+	c.pub.counters.Resubscriptions++
 	if old := f.conn; old != 0 {
 		c.sendError(old, frameworkFailedOver)
 		c.send(CloseConn{Conn: old})

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"cmp"
 	"maps"
 	"net/http"
 	"slices"
@@ -134,7 +133,7 @@ func (s *Server) query(r *http.Request, call *master.Call) *master.Response {
 	case master.Call_GET_FLAGS:
 		return &master.Response{GetFlags: &master.Response_GetFlags{Flags: flagList(s.cfg.Flags)}}
 	case master.Call_GET_METRICS:
-		return &master.Response{GetMetrics: &master.Response_GetMetrics{Metrics: s.metricList()}}
+		return &master.Response{GetMetrics: &master.Response_GetMetrics{Metrics: s.metricList(r.Context(), call.GetGetMetrics().GetTimeout())}}
 	case master.Call_GET_LOGGING_LEVEL:
 		return &master.Response{GetLoggingLevel: &master.Response_GetLoggingLevel{Level: ptr(s.verbosity.get())}}
 	case master.Call_GET_STATE:
@@ -193,16 +192,6 @@ func flagList(flags map[string]string) []*mesos.Flag {
 	for _, name := range slices.Sorted(maps.Keys(flags)) {
 		list = append(list, &mesos.Flag{Name: &name, Value: ptr(flags[name])})
 	}
-	return list
-}
-
-func (s *Server) metricList() []*mesos.Metric {
-	all := s.cfg.Metrics.Snapshot()
-	list := make([]*mesos.Metric, 0, len(all))
-	for name, value := range all {
-		list = append(list, &mesos.Metric{Name: &name, Value: &value})
-	}
-	slices.SortFunc(list, func(a, b *mesos.Metric) int { return cmp.Compare(a.GetName(), b.GetName()) })
 	return list
 }
 

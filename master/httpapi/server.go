@@ -44,6 +44,8 @@ type Config struct {
 	Snapshot func() *core.Snapshot
 	Leader   func() Leader
 	Metrics  *metrics.Registry
+	// Families describe the figures for Prometheus.
+	Families *metrics.Families
 	// Flags are shown by /flags; LogDir and Cluster by /state.
 	Flags           map[string]string
 	LogDir, Cluster string
@@ -121,6 +123,9 @@ func (cfg Config) withDefaults() Config {
 	}
 	if cfg.Metrics == nil {
 		cfg.Metrics = metrics.New()
+	}
+	if cfg.Families == nil {
+		cfg.Families = &metrics.Families{}
 	}
 	if cfg.MaxBody == 0 {
 		cfg.MaxBody = maxBody

@@ -46,10 +46,6 @@ func (w *writer) flags(flags map[string]string) {
 	})
 }
 
-func (s *Server) metricsSnapshot(w http.ResponseWriter, r *http.Request) {
-	view(w, r, func(out *writer) { out.buf = s.cfg.Metrics.AppendJSON(out.buf) })
-}
-
 func (s *Server) state(w http.ResponseWriter, r *http.Request) {
 	snapshot, all := s.visible(r), s.viewer(r).all
 	view(w, r, func(out *writer) {

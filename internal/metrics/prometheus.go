@@ -1,0 +1,252 @@
+package metrics
+
+import (
+	"bytes"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Families say what figures mean, and what Prometheus calls them. Make them with ParseFamilies.
+type Families struct {
+	list []*family
+	// exact are the families without labels; others are found by the first two parts of their keys.
+	exact    map[string]*family
+	labelled map[string][]*family
+}
+
+// family is the figures of one meaning.
+type family struct {
+	kind    string // counter, gauge or timer
+	key     string
+	pattern []string
+	name    string
+	help    string
+}
+
+// ParseFamilies reads a table, one family a line:
+//
+//	counter master/frameworks/{name}/{framework_id}/calls/{call} = framework_calls | Calls by type.
+//
+// {x} is a part that becomes a label, {x...} one that may hold slashes, {x%} one that is
+// percent-encoded in the key; <a|b> stands for two lines, in which $1 (and
+// $2 of a second one) is that word. Without "= name" Prometheus's name is the key's, with _ for /. The kind is counter,
+// gauge, or timer: one that ends in _ms, exported as a summary in seconds.
+func ParseFamilies(table, prefix string) (*Families, error) {
+	f := &Families{exact: map[string]*family{}, labelled: map[string][]*family{}}
+	for number, line := range strings.Split(table, "\n") {
+		if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
+			continue
+		}
+		for _, one := range expand(line, 1) {
+			left, help, described := strings.Cut(one, "|")
+			kind, key, _ := strings.Cut(strings.TrimSpace(left), " ")
+			key, name, _ := strings.Cut(key, "=")
+			key, help = strings.TrimSpace(key), strings.TrimSpace(help)
+			if !described || help == "" || key == "" || !slices.Contains([]string{"counter", "gauge", "timer"}, kind) {
+				return nil, fmt.Errorf("line %d: want \"kind key = name | help\", got %q", number+1, line)
+			}
+			f.add(&family{kind: kind, key: key, pattern: strings.Split(key, "/"), name: exported(prefix, key, strings.TrimSpace(name), kind), help: help})
+		}
+	}
+	return f, nil
+}
+
+// expand writes a line for each word of <a|b>; nth is the number of its place.
+func expand(line string, nth int) []string {
+	from := strings.IndexByte(line, '<')
+	to := strings.IndexByte(line, '>')
+	if from < 0 || to < from {
+		return []string{line}
+	}
+	var lines []string
+	for word := range strings.SplitSeq(line[from+1:to], "|") {
+		lines = append(lines, expand(strings.ReplaceAll(line[:from]+word+line[to+1:], "$"+strconv.Itoa(nth), word), nth+1)...)
+	}
+	return lines
+}
+
+func exported(prefix, key, name, kind string) string {
+	if name == "" {
+		name = strings.NewReplacer("/", "_", "{", "", "}", "").Replace(key)
+	}
+	name = prefix + name
+	switch {
+	case kind == "timer":
+		return strings.TrimSuffix(name, "_ms") + "_seconds"
+	case kind == "counter" && !strings.HasSuffix(name, "_total"):
+		return name + "_total"
+	}
+	return name
+}
+
+func (f *Families) add(one *family) {
+	f.list = append(f.list, one)
+	if !strings.Contains(one.key, "{") {
+		f.exact[one.key] = one
+		return
+	}
+	start := head(one.pattern)
+	f.labelled[start] = append(f.labelled[start], one)
+}
+
+func head(parts []string) string {
+	if len(parts) < 2 || strings.Contains(parts[1], "{") {
+		return parts[0]
+	}
+	return parts[0] + "/" + parts[1]
+}
+
+// Keys are the keys of all families, with their labels in braces.
+func (f *Families) Keys() []string {
+	var keys []string
+	for _, one := range f.list {
+		keys = append(keys, one.key)
+	}
+	return keys
+}
+
+// Key is the family's key of a figure, and empty when there is none.
+func (f *Families) Key(name string) string {
+	if one, _, _ := f.find(name); one != nil {
+		return one.key
+	}
+	return ""
+}
+
+// find gives the family of a figure, the values of its labels, and the statistic of a timer.
+func (f *Families) find(name string) (one *family, labels []string, statistic string) {
+	if at := strings.LastIndexByte(name, '/'); at > 0 && isStatistic(name[at+1:]) {
+		if one, labels = f.match(name[:at]); one != nil && one.kind == "timer" {
+			return one, labels, name[at+1:]
+		}
+	}
+	one, labels = f.match(name)
+	return one, labels, ""
+}
+
+func isStatistic(s string) bool {
+	return s == "count" || s == "min" || s == "max" || slices.ContainsFunc(percentiles, func(p percentile) bool { return p.name == s })
+}
+
+func (f *Families) match(name string) (*family, []string) {
+	if one := f.exact[name]; one != nil {
+		return one, nil
+	}
+	parts := strings.Split(name, "/")
+	for _, start := range []string{head(parts), parts[0]} {
+		for _, one := range f.labelled[start] {
+			if labels, ok := one.labels(parts); ok {
+				return one, labels
+			}
+		}
+	}
+	return nil, nil
+}
+
+// labels compares the parts of a key with the pattern; the one label that may hold slashes takes what is left over.
+func (f *family) labels(parts []string) (labels []string, ok bool) {
+	if len(parts) < len(f.pattern) {
+		return nil, false
+	}
+	extra := len(parts) - len(f.pattern)
+	for _, want := range f.pattern {
+		got := parts[0]
+		before, label, labelled := strings.Cut(want, "{")
+		switch {
+		case !labelled:
+			if got != want {
+				return nil, false
+			}
+		case !strings.HasPrefix(got, before) || len(got) == len(before) && !strings.HasSuffix(label, "...}"):
+			return nil, false
+		default:
+			if strings.HasSuffix(label, "...}") {
+				got = strings.Join(parts[:1+extra], "/")
+				parts, extra = parts[extra:], 0
+			}
+			labels = append(labels, label[:strings.IndexAny(label, ".%}")], value(label, got[len(before):]))
+		}
+		parts = parts[1:]
+	}
+	return labels, extra == 0
+}
+
+// value is what a label says; a part that was percent-encoded for the key is as it was.
+func value(label, part string) string {
+	if strings.Contains(label, "%") {
+		if plain, err := url.PathUnescape(part); err == nil {
+			return plain
+		}
+	}
+	return part
+}
+
+// AppendPrometheus appends the figures in Prometheus's text format, version 0.0.4. A figure of no family is left out.
+func (c *Collection) AppendPrometheus(dst []byte, families *Families) []byte {
+	samples := map[*family][]byte{}
+	for _, figure := range c.Figures {
+		one, labels, statistic := families.find(figure.Name)
+		switch {
+		case one == nil, one.kind == "timer" && statistic == "":
+		case one.kind == "timer":
+			samples[one] = c.appendSummary(samples[one], one, figure, statistic)
+		default:
+			samples[one] = appendSample(samples[one], one.name, labels, figure.Value)
+		}
+	}
+	for _, one := range families.list {
+		if len(samples[one]) == 0 {
+			continue
+		}
+		kind := one.kind
+		if kind == "timer" {
+			kind = "summary"
+		}
+		dst = fmt.Appendf(dst, "# HELP %s %s\n# TYPE %s %s\n", one.name, one.help, one.name, kind)
+		dst = append(dst, samples[one]...)
+	}
+	return dst
+}
+
+// appendSummary writes one statistic of a timer; the least and greatest are the quantiles 0 and 1.
+func (c *Collection) appendSummary(dst []byte, f *family, figure Figure, statistic string) []byte {
+	switch statistic {
+	case "count":
+		dst = appendSample(dst, f.name+"_sum", nil, c.sums[strings.TrimSuffix(figure.Name, "/count")]/1000)
+		return appendSample(dst, f.name+"_count", nil, figure.Value)
+	case "min":
+		return appendSample(dst, f.name, []string{"quantile", "0"}, figure.Value/1000)
+	case "max":
+		return appendSample(dst, f.name, []string{"quantile", "1"}, figure.Value/1000)
+	}
+	i := slices.IndexFunc(percentiles, func(p percentile) bool { return p.name == statistic })
+	return appendSample(dst, f.name, []string{"quantile", strconv.FormatFloat(percentiles[i].at, 'g', -1, 64)}, figure.Value/1000)
+}
+
+func appendSample(dst []byte, name string, labels []string, value float64) []byte {
+	dst = append(dst, name...)
+	for i := 0; i < len(labels); i += 2 {
+		dst = append(dst, "{,"[min(i, 1)])
+		dst = append(append(dst, labels[i]...), `="`...)
+		dst = append(append(dst, escape(labels[i+1])...), '"')
+	}
+	if len(labels) > 0 {
+		dst = append(dst, '}')
+	}
+	dst = strconv.AppendFloat(append(dst, ' '), value, 'g', -1, 64)
+	return append(dst, '\n')
+}
+
+// escape protects what would end a label's value.
+func escape(value string) []byte {
+	text := []byte(value)
+	if !bytes.ContainsAny(text, "\\\"\n") {
+		return text
+	}
+	text = bytes.ReplaceAll(text, []byte(`\`), []byte(`\\`))
+	text = bytes.ReplaceAll(text, []byte(`"`), []byte(`\"`))
+	return bytes.ReplaceAll(text, []byte("\n"), []byte(`\n`))
+}

@@ -1,0 +1,50 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"agora.dev/agora/api/mesos/v1"
+	"agora.dev/agora/internal/flags"
+)
+
+// prometheusType is the media type of Prometheus's text format.
+const prometheusType = "text/plain; version=0.0.4; charset=utf-8"
+
+// metricsSnapshot answers with all figures; what is not known within the parameter timeout is left out.
+func (s *Server) metricsSnapshot(w http.ResponseWriter, r *http.Request) {
+	ctx := r.Context()
+	if given := r.URL.Query().Get("timeout"); given != "" {
+		timeout, err := flags.ParseDuration(given)
+		if err != nil {
+			text(w, http.StatusBadRequest, "Invalid timeout '"+given+"': "+err.Error())
+			return
+		}
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+	}
+	view(w, r, func(out *writer) { out.buf = s.cfg.Metrics.Collect(ctx).AppendJSON(out.buf) })
+}
+
+func (s *Server) metricsPrometheus(w http.ResponseWriter, r *http.Request) {
+	body := s.cfg.Metrics.Collect(r.Context()).AppendPrometheus(nil, s.cfg.Families)
+	w.Header().Set("Content-Type", prometheusType)
+	w.Write(body)
+}
+
+// metricList is the answer to GET_METRICS.
+func (s *Server) metricList(ctx context.Context, timeout *mesos.DurationInfo) []*mesos.Metric {
+	if timeout != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Duration(timeout.GetNanoseconds()))
+		defer cancel()
+	}
+	figures := s.cfg.Metrics.Collect(ctx).Figures
+	list := make([]*mesos.Metric, len(figures))
+	for i, f := range figures {
+		list[i] = &mesos.Metric{Name: &f.Name, Value: &f.Value}
+	}
+	return list
+}
