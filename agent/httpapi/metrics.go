@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	_ "embed"
 	"net/http"
 	"os"
 	"runtime"
@@ -10,7 +11,29 @@ import (
 
 	"agora.dev/agora/agent/core"
 	mesos "agora.dev/agora/api/mesos/v1"
+	"agora.dev/agora/internal/metrics"
 )
+
+//go:embed metrics.txt
+var metricTable string
+
+// MetricFamilies is what the figures of an agent mean, and what Prometheus calls them.
+func MetricFamilies() (*metrics.Families, error) { return metrics.ParseFamilies(metricTable, "agora_") }
+
+func (s *Server) metricsPrometheus(w http.ResponseWriter, r *http.Request) {
+	snapshot, err := s.Backend.Snapshot(r.Context())
+	if err != nil {
+		answer(w, refuse(http.StatusServiceUnavailable, "%s", err))
+		return
+	}
+	families, err := MetricFamilies()
+	if err != nil {
+		answer(w, refuse(http.StatusInternalServerError, "%s", err))
+		return
+	}
+	w.Header().Set("Content-Type", metrics.PrometheusType)
+	w.Write(metrics.Of(s.metrics(snapshot)).AppendPrometheus(nil, families))
+}
 
 func (s *Server) metricsSnapshot(w http.ResponseWriter, r *http.Request) {
 	snapshot, err := s.Backend.Snapshot(r.Context())

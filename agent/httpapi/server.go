@@ -92,6 +92,7 @@ func New(config Config) *Server {
 		"/containers":            get(s.legacyContainers),
 		"/monitor/statistics":    get(s.legacyStatistics),
 		"/metrics/snapshot":      s.metricsSnapshot,
+		"/metrics/prometheus":    s.metricsPrometheus,
 		"/containerizer/debug":   get(func(w http.ResponseWriter, r *http.Request) { writeJSON(w, r, map[string]any{"pending": []any{}}) }),
 		"/api/agora/forward":     s.operator("mesos-agent-readwrite")(s.forward),
 		"/logging/toggle":        s.operator("mesos-agent-readwrite")(s.loggingToggle),

@@ -19,8 +19,13 @@ type Figure struct {
 // Collection is every figure at one moment, sorted by name. It is immutable.
 type Collection struct {
 	Figures []Figure
-	// sums are those of all durations of timers, in ms.
-	sums map[string]float64
+	// timed has the sum of all durations of each timer, in ms, and their number.
+	timed map[string]durations
+}
+
+type durations struct {
+	sum   float64
+	count uint64
 }
 
 // Of makes a collection of figures that are in no registry.
@@ -103,7 +108,7 @@ func (r *Registry) perform(mine *round) {
 }
 
 func (r *Registry) collect(sources []Source) *Collection {
-	c := &Collection{sums: map[string]float64{}}
+	c := &Collection{timed: map[string]durations{}}
 	r.mu.Lock()
 	for name, counter := range r.counters {
 		c.add(name, float64(counter.Value()))

@@ -119,7 +119,7 @@ func (t *Timer) emit(name string, c *Collection) {
 		return
 	}
 	c.add(name, t.last)
-	c.sums[name] = t.sum
+	c.timed[name] = durations{t.sum, t.count}
 	if t.count == 1 {
 		return
 	}

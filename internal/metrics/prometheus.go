@@ -184,13 +184,16 @@ func value(label, part string) string {
 	return part
 }
 
+// PrometheusType is the media type of Prometheus's text format.
+const PrometheusType = "text/plain; version=0.0.4; charset=utf-8"
+
 // AppendPrometheus appends the figures in Prometheus's text format, version 0.0.4. A figure of no family is left out.
 func (c *Collection) AppendPrometheus(dst []byte, families *Families) []byte {
 	samples := map[*family][]byte{}
 	for _, figure := range c.Figures {
 		one, labels, statistic := families.find(figure.Name)
 		switch {
-		case one == nil, one.kind == "timer" && statistic == "":
+		case one == nil:
 		case one.kind == "timer":
 			samples[one] = c.appendSummary(samples[one], one, figure, statistic)
 		default:
@@ -214,9 +217,12 @@ func (c *Collection) AppendPrometheus(dst []byte, families *Families) []byte {
 // appendSummary writes one statistic of a timer; the least and greatest are the quantiles 0 and 1.
 func (c *Collection) appendSummary(dst []byte, f *family, figure Figure, statistic string) []byte {
 	switch statistic {
+	case "": // the newest one; the summary has them all
+		all := c.timed[figure.Name]
+		dst = appendSample(dst, f.name+"_sum", nil, all.sum/1000)
+		return appendSample(dst, f.name+"_count", nil, float64(all.count))
 	case "count":
-		dst = appendSample(dst, f.name+"_sum", nil, c.sums[strings.TrimSuffix(figure.Name, "/count")]/1000)
-		return appendSample(dst, f.name+"_count", nil, figure.Value)
+		return dst
 	case "min":
 		return appendSample(dst, f.name, []string{"quantile", "0"}, figure.Value/1000)
 	case "max":

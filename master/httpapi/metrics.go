@@ -7,10 +7,8 @@ import (
 
 	"agora.dev/agora/api/mesos/v1"
 	"agora.dev/agora/internal/flags"
+	"agora.dev/agora/internal/metrics"
 )
-
-// prometheusType is the media type of Prometheus's text format.
-const prometheusType = "text/plain; version=0.0.4; charset=utf-8"
 
 // metricsSnapshot answers with all figures; what is not known within the parameter timeout is left out.
 func (s *Server) metricsSnapshot(w http.ResponseWriter, r *http.Request) {
@@ -30,7 +28,7 @@ func (s *Server) metricsSnapshot(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) metricsPrometheus(w http.ResponseWriter, r *http.Request) {
 	body := s.cfg.Metrics.Collect(r.Context()).AppendPrometheus(nil, s.cfg.Families)
-	w.Header().Set("Content-Type", prometheusType)
+	w.Header().Set("Content-Type", metrics.PrometheusType)
 	w.Write(body)
 }
 
