@@ -67,10 +67,12 @@ func (ag *agent) gap(c *client, now time.Time) (until time.Time, kept bool) {
 	return time.Time{}, false
 }
 
-// holding is what one client has of an agent.
+// holding is what one client has of an agent. What it was given last is kept apart until something else
+// happens: most often it comes back as it was.
 type holding struct {
 	client   *client
 	portions []portion
+	latest   []portion
 }
 
 // offered is an offer as the client was told of it. While the portions come back as they were said,
@@ -86,9 +88,23 @@ func same[T any](x, y []T) bool { return len(x) == len(y) && len(x) > 0 && &x[0]
 
 // heldBy is what a client has of an agent.
 func (ag *agent) heldBy(c *client) []portion {
+	switch h := ag.holding(c); {
+	case h == nil:
+		return nil
+	case len(h.latest) == 0:
+		return h.portions
+	case len(h.portions) == 0:
+		return h.latest
+	default:
+		return add(slices.Clone(h.portions), h.latest)
+	}
+}
+
+// holding is a client's, nil if it has nothing.
+func (ag *agent) holding(c *client) *holding {
 	for i := range ag.held {
 		if ag.held[i].client == c {
-			return ag.held[i].portions
+			return &ag.held[i]
 		}
 	}
 	return nil
@@ -99,13 +115,13 @@ func (ag *agent) setHeld(c *client, portions []portion) {
 	i := slices.IndexFunc(ag.held, func(h holding) bool { return h.client == c })
 	switch {
 	case i >= 0 && len(portions) > 0:
-		ag.held[i].portions = portions
+		ag.held[i].portions, ag.held[i].latest = portions, nil
 	case i >= 0:
 		last := len(ag.held) - 1
 		ag.held[i], ag.held[last] = ag.held[last], holding{}
 		ag.held = ag.held[:last]
 	case len(portions) > 0:
-		ag.held = append(ag.held, holding{c, portions})
+		ag.held = append(ag.held, holding{client: c, portions: portions})
 	}
 }
 
@@ -343,10 +359,14 @@ func (a *Allocator) activate(id core.AgentID, active bool) {
 
 // hold adds to what a client has of an agent.
 func (ag *agent) hold(c *client, portions []portion) {
-	if had := ag.heldBy(c); len(had) > 0 {
-		portions = add(slices.Clone(had), portions)
+	switch h := ag.holding(c); {
+	case h == nil:
+		ag.held = append(ag.held, holding{client: c, latest: portions})
+	case len(h.latest) == 0:
+		h.latest = portions
+	default:
+		h.portions, h.latest = ag.heldBy(c), portions
 	}
-	ag.setHeld(c, portions)
 }
 
 // recover takes back what a framework had.
@@ -382,11 +402,15 @@ func (a *Allocator) read(ag *agent, c *client, back []*mesos.Resource) []portion
 
 // giveBack returns what one client had, and keeps it from it for the time of the refusal.
 func (a *Allocator) giveBack(ag *agent, c *client, back []portion, refusal time.Duration) {
-	had := ag.heldBy(c)
-	if len(back) == 0 || !containsAll(had, back) {
-		return // never held, or recovered before: CheckInvariants of the master finds it
+	if h := ag.holding(c); h != nil && len(h.portions) > 0 && same(h.latest, back) {
+		h.latest = nil
+	} else {
+		had := ag.heldBy(c)
+		if len(back) == 0 || !containsAll(had, back) {
+			return // never held, or recovered before: CheckInvariants of the master finds it
+		}
+		ag.setHeld(c, sub(had, back))
 	}
-	ag.setHeld(c, sub(had, back))
 	if free := unshared(back); len(ag.free) == 0 {
 		a.setFree(ag, free)
 	} else {

@@ -17,15 +17,16 @@ func TestEveryFigureIsMeasured(t *testing.T) {
 }
 
 func BenchmarkCycle(b *testing.B) {
-	for _, size := range []Shape{{Agents: 10_000, Frameworks: 1_000}, {Agents: 20_000, Frameworks: 3_000}, {Agents: 50_000, Frameworks: 6_000}} {
+	for _, size := range []Shape{{Agents: 10_000, Frameworks: 1}, {Agents: 10_000, Frameworks: 1_000}, {Agents: 20_000, Frameworks: 3_000}, {Agents: 50_000, Frameworks: 6_000}} {
 		for i := range 4 {
 			shape := size
 			shape.Random, shape.Quota = i%2 == 1, i >= 2
 			b.Run(shape.Name(), func(b *testing.B) {
 				w, offers := shape.world()
+				refusal := shape.refusal()
 				b.ResetTimer()
 				for range b.N {
-					offers, _ = w.step(declined(offers, forever))
+					offers, _ = w.step(declined(offers, refusal))
 				}
 			})
 		}

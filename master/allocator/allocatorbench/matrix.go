@@ -69,11 +69,7 @@ const cycles = 3
 // to others.
 func (s Shape) Cycle() Figure {
 	w, offers := s.world()
-	// The first framework of one cannot be offered again what it refuses for ever.
-	refusal := time.Duration(forever)
-	if s.Frameworks < 2*cycles {
-		refusal = 0
-	}
+	refusal := s.refusal()
 	var times []spent
 	for range cycles {
 		given := len(offers)
@@ -85,6 +81,14 @@ func (s Shape) Cycle() Figure {
 	}
 	must, goal := s.Budget()
 	return figure(s.Name(), "ms", time.Millisecond, times, must, goal)
+}
+
+// refusal is for ever, unless there are too few frameworks: the only one cannot be offered again what it refuses for ever.
+func (s Shape) refusal() time.Duration {
+	if s.Frameworks < 2*cycles {
+		return 0
+	}
+	return forever
 }
 
 // world makes the cluster, and everything in it offered.
