@@ -17,8 +17,13 @@ func isolation(config agent.Config) (linux.Isolation, error) {
 	if err != nil {
 		return linux.Isolation{}, err
 	}
+	policy, err := config.Capabilities()
+	if err != nil {
+		return linux.Isolation{}, err
+	}
 	return linux.Isolation{
 		On: on, EnforceCPU: config.CgroupsEnableCFS, LimitSwap: config.CgroupsLimitSwap,
 		RevocableCPULowPriority: config.RevocableCPULowPriority, CountProcesses: config.CountProcesses,
+		Capabilities: policy, Seccomp: config.Seccomp(),
 	}, nil
 }

@@ -18,6 +18,7 @@ import (
 	"agora.dev/agora/agent/isolators/isolation"
 	"agora.dev/agora/agent/isolators/secrets"
 	"agora.dev/agora/agent/launcher"
+	"agora.dev/agora/agent/launcher/template"
 	mesos "agora.dev/agora/api/mesos/v1"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -44,10 +45,7 @@ type Config struct {
 	Isolation Isolation
 	// AllowNewPrivileges lets set-user-id programs work in containers.
 	AllowNewPrivileges bool
-	// SeccompProfile is a file in Docker's format; empty means the built-in profile,
-	// "unconfined" none.
-	SeccompProfile string
-	Log            *slog.Logger
+	Log                *slog.Logger
 }
 
 // Containerizer implements containerizer.Containerizer.
@@ -114,6 +112,9 @@ func New(config Config) (*Containerizer, error) {
 		if config.Isolation.On, err = isolation.Parse("", hierarchy); err != nil {
 			return nil, err
 		}
+	}
+	if config.Isolation.Capabilities.Default == nil {
+		config.Isolation.Capabilities.Default = template.Capabilities()
 	}
 	if config.Isolation.WatchInterval <= 0 {
 		config.Isolation.WatchInterval = 15 * time.Second

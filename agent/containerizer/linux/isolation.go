@@ -3,7 +3,9 @@ package linux
 import (
 	"time"
 
+	"agora.dev/agora/agent/isolators/capabilities"
 	"agora.dev/agora/agent/isolators/isolation"
+	"agora.dev/agora/agent/isolators/seccomp"
 )
 
 // Isolation are the options of the isolators.
@@ -25,6 +27,11 @@ type Isolation struct {
 	// WatchInterval is how often memory limits that could not be lowered at once are tried
 	// again; 0 means 15 s.
 	WatchInterval time.Duration
+	// Capabilities are what the operator says about them; without a default set, that of
+	// the template.
+	Capabilities capabilities.Policy
+	// Seccomp are the filters of system calls.
+	Seccomp seccomp.Profiles
 }
 
 // patrol looks at all containers now and then, until the containerizer is closed.

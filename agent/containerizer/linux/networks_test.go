@@ -42,6 +42,7 @@ type wired struct {
 	networks *cni.Isolator
 	bridge   *bridge.Bridge
 	known    []containerizer.ID
+	change   func(*linux.Config)
 }
 
 // eachLauncher runs a test with every launcher.
@@ -81,14 +82,27 @@ func (w *wired) open() {
 	w.bridge, errs[1] = bridge.New(bridge.Config{Dir: filepath.Join(nets, "bridge"), Name: "agora-" + w.kind})
 	w.networks, errs[2] = cni.New(cni.Config{Dir: nets, Builtin: map[string]cni.Plugin{bridge.Type: w.bridge},
 		Networks: map[string][]byte{bridge.Network: []byte(bridge.Configuration)}})
-	w.Containerizer, errs[3] = linux.New(linux.Config{Launcher: w.launcher, Images: w.image, Networks: w.networks, Secrets: secrets.Files{},
-		Dir: filepath.Join(w.dir, "containerizer"), Cgroups: "/agora-test-" + filepath.Base(filepath.Dir(w.dir))})
+	config := linux.Config{Launcher: w.launcher, Images: w.image, Networks: w.networks, Secrets: secrets.Files{},
+		Dir: filepath.Join(w.dir, "containerizer"), Cgroups: "/agora-test-" + filepath.Base(filepath.Dir(w.dir))}
+	if w.change != nil {
+		w.change(&config)
+	}
+	w.Containerizer, errs[3] = linux.New(config)
 	if err := errors.Join(errs[:]...); err != nil {
 		w.t.Fatal(err)
 	}
 	if _, err := w.Recover(w.ctx, w.known); err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+// reopen ends all containers, and goes on with other options.
+func (w *wired) reopen(change func(*linux.Config)) {
+	w.t.Helper()
+	w.removeAll()
+	w.kill()
+	w.change = change
+	w.open()
 }
 
 // kill ends agent and launcher; containers run on.

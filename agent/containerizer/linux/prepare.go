@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 
 	"agora.dev/agora/agent/containerizer"
-	"agora.dev/agora/agent/isolators/seccomp"
 	"agora.dev/agora/agent/launcher"
 	"agora.dev/agora/agent/launcher/template"
 	mesos "agora.dev/agora/api/mesos/v1"
@@ -104,7 +103,8 @@ func (c *Containerizer) process(oci *specs.Spec, spec containerizer.Spec, root *
 		return err
 	}
 	p.NoNewPrivileges = !c.config.AllowNewPrivileges
-	if err := capabilities(p, spec.Container.GetLinuxInfo()); err != nil {
+	info := spec.Container.GetLinuxInfo()
+	if p.Capabilities, err = c.config.Isolation.Capabilities.Sets(info, p.User.UID == 0); err != nil {
 		return err
 	}
 	if p.Rlimits, err = rlimits(spec.Container.GetRlimitInfo()); err != nil {
@@ -116,24 +116,8 @@ func (c *Containerizer) process(oci *specs.Spec, spec containerizer.Spec, root *
 			p.ConsoleSize = &specs.Box{Height: uint(size.GetRows()), Width: uint(size.GetColumns())}
 		}
 	}
-	oci.Linux.Seccomp, err = c.seccomp(p.Capabilities.Bounding, spec.Container.GetLinuxInfo().GetSeccomp())
+	oci.Linux.Seccomp, err = c.config.Isolation.Seccomp.For(info.GetSeccomp(), p.Capabilities.Bounding)
 	return err
-}
-
-func (c *Containerizer) seccomp(caps []string, info *mesos.SeccompInfo) (*specs.LinuxSeccomp, error) {
-	profile := c.config.SeccompProfile
-	switch {
-	case info.GetUnconfined() || (info == nil && profile == "unconfined"):
-		return nil, nil
-	case info.GetProfileName() != "":
-		if filepath.Base(info.GetProfileName()) != info.GetProfileName() {
-			return nil, fmt.Errorf("seccomp profile %q: must be a file name", info.GetProfileName())
-		}
-		return seccomp.Load(filepath.Join(filepath.Dir(profile), info.GetProfileName()), caps)
-	case profile == "" || profile == "unconfined":
-		return seccomp.Default(caps)
-	}
-	return seccomp.Load(profile, caps)
 }
 
 // namespaces decides what is the container's own and what it shares. Mesos: nested

@@ -199,47 +199,6 @@ func eachLine(r io.Reader, do func(fields []string)) {
 	}
 }
 
-// capabilities: an unprivileged user keeps none unless effective ones were asked for,
-// which then are ambient. Asking beyond the bounding set is an error.
-func capabilities(p *specs.Process, info *mesos.LinuxInfo) error {
-	bounding := p.Capabilities.Bounding
-	effective := bounding
-	if p.User.UID != 0 {
-		effective = nil
-	}
-	asked := info.GetEffectiveCapabilities()
-	if asked == nil {
-		asked = info.GetCapabilityInfo()
-	}
-	if asked != nil {
-		effective = names(asked)
-		bounding = effective
-	}
-	if info.GetBoundingCapabilities() != nil {
-		bounding = names(info.GetBoundingCapabilities())
-		if asked == nil && p.User.UID == 0 {
-			effective = bounding
-		}
-	}
-	for _, c := range effective {
-		if !slices.Contains(bounding, c) {
-			return fmt.Errorf("capability %s: not in the bounding set", c)
-		}
-	}
-	p.Capabilities = &specs.LinuxCapabilities{Bounding: bounding, Effective: effective, Permitted: effective}
-	if asked != nil {
-		p.Capabilities.Inheritable, p.Capabilities.Ambient = effective, effective
-	}
-	return nil
-}
-
-func names(info *mesos.CapabilityInfo) (out []string) {
-	for _, c := range info.GetCapabilities() {
-		out = append(out, "CAP_"+c.String())
-	}
-	return out
-}
-
 // rlimits: soft and hard both, soft not above hard; neither means unlimited.
 func rlimits(info *mesos.RLimitInfo) (out []specs.POSIXRlimit, err error) {
 	for _, r := range info.GetRlimits() {

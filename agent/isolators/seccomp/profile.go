@@ -9,10 +9,14 @@ package seccomp
 import (
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 
+	mesos "agora.dev/agora/api/mesos/v1"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -43,8 +47,76 @@ type condition struct {
 // Default returns the built-in profile for a process with these bounding capabilities.
 func Default(caps []string) (*specs.LinuxSeccomp, error) { return parse(defaultProfile, caps) }
 
-// Load reads a profile in Docker's format.
-func Load(file string, caps []string) (*specs.LinuxSeccomp, error) {
+// Texts of Mesos.
+const (
+	textBoth    = "Invalid Seccomp configuration: 'profile_name' given even though 'unconfined' Seccomp setting is enabled"
+	textNoName  = "Missing Seccomp profile name"
+	textNoFiles = "seccomp profile %q: this agent has none but the built-in one; start it with --seccomp_config_dir"
+)
+
+// Profiles are the filters that an agent has for its containers.
+type Profiles struct {
+	// Dir holds files in Docker's format (Mesos --seccomp_config_dir); empty for the
+	// built-in profile alone.
+	Dir string
+	// Default is the file of containers that name none (Mesos --seccomp_profile_name);
+	// empty means the built-in profile.
+	Default string
+}
+
+// Check verifies that the default profile exists and compiles.
+func (p Profiles) Check() error {
+	if p.Default != "" && p.Dir == "" {
+		return errors.New("--seccomp_profile_name needs --seccomp_config_dir, the directory that the profile is in")
+	}
+	if p.Dir != "" {
+		if info, err := os.Stat(p.Dir); err != nil || !info.IsDir() {
+			return fmt.Errorf("--seccomp_config_dir: %s is not a directory", p.Dir)
+		}
+	}
+	if p.Default == "" {
+		return nil
+	}
+	filter, err := p.named(p.Default, nil)
+	if err == nil {
+		_, err = Compile(filter)
+	}
+	if err != nil {
+		return fmt.Errorf("--seccomp_profile_name: %w", err)
+	}
+	return nil
+}
+
+// For is the filter of a container with these bounding capabilities; nil for none.
+func (p Profiles) For(info *mesos.SeccompInfo, caps []string) (*specs.LinuxSeccomp, error) {
+	switch {
+	case info == nil && p.Default == "":
+		return Default(caps)
+	case info == nil:
+		return p.named(p.Default, caps)
+	case info.GetUnconfined() && info.ProfileName != nil:
+		return nil, errors.New(textBoth)
+	case info.GetUnconfined():
+		return nil, nil
+	case info.ProfileName == nil:
+		return nil, errors.New(textNoName)
+	}
+	return p.named(info.GetProfileName(), caps)
+}
+
+// named reads a file of the directory, and no other.
+func (p Profiles) named(name string, caps []string) (*specs.LinuxSeccomp, error) {
+	if p.Dir == "" {
+		return nil, fmt.Errorf(textNoFiles, name)
+	}
+	if name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00") {
+		return nil, fmt.Errorf("seccomp profile %q: must be the name of a file in --seccomp_config_dir", name)
+	}
+	return load(filepath.Join(p.Dir, name), caps)
+}
+
+// load reads a profile in Docker's format.
+func load(file string, caps []string) (*specs.LinuxSeccomp, error) {
 	b, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("seccomp profile: %w", err)
