@@ -63,15 +63,27 @@ func (k kvRegistry) Load(ctx context.Context) (map[string][]byte, error) {
 	return pairs, nil
 }
 
-// Apply implements registry.Store.
+// Apply implements registry.Store. What a transaction cannot hold follows in another one.
 func (k kvRegistry) Apply(ctx context.Context, ops []registry.Op) error {
 	var txn kv.Txn
-	at := map[string]int{}
+	at, size := map[string]int{}, 0
 	for _, op := range ops {
 		writes, err := op.Writes()
 		if err != nil {
 			return fmt.Errorf("registry %s: %w", op, err)
 		}
+		more := 0
+		for _, write := range writes {
+			more += len(registryPrefix) + len(write.Key) + len(write.Value)
+		}
+		if size+more > kv.MaxTxnBytes || len(txn.Then)+len(writes) > kv.MaxOps {
+			if err := k.commit(ctx, txn); err != nil {
+				return err
+			}
+			txn, size = kv.Txn{}, 0
+			clear(at)
+		}
+		size += more
 		for _, write := range writes {
 			change := kv.Put(registryPrefix+write.Key, write.Value)
 			if write.Value == nil {
@@ -86,6 +98,10 @@ func (k kvRegistry) Apply(ctx context.Context, ops []registry.Op) error {
 			txn.Then = append(txn.Then, change)
 		}
 	}
+	return k.commit(ctx, txn)
+}
+
+func (k kvRegistry) commit(ctx context.Context, txn kv.Txn) error {
 	if len(txn.Then) == 0 {
 		return nil
 	}

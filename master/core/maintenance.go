@@ -116,7 +116,12 @@ func (c *Core) updateSchedule(request RequestID, schedule *maintenance.Schedule)
 	if len(schedule.GetWindows()) == 0 {
 		schedule = nil
 	}
-	c.keepMaintenance(registry.SetMaintenance{Schedule: schedule, Machines: changed}, func() {
+	op := registry.SetMaintenance{Schedule: schedule, Machines: changed}
+	if err := registry.Check(op); err != nil {
+		c.answer(request, 400, err.Error())
+		return
+	}
+	c.keepMaintenance(op, func() {
 		for _, id := range sortedKeys(c.agents) {
 			c.setUnavailability(c.agents[id])
 		}

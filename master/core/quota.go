@@ -52,6 +52,9 @@ func (c *Core) quotaCall(request RequestID, command OperatorCommand) bool {
 	default:
 		return false
 	}
+	if err := registry.Check(registry.SetQuotas{Configs: configs}); status == 0 && err != nil {
+		status, text = 400, err.Error()
+	}
 	if status != 0 {
 		c.answer(request, status, text)
 		return true

@@ -45,6 +45,10 @@ func (c *Core) register(l *agentLink, m *link.Register) {
 		c.shutDownAgent(l, machineDown)
 		return
 	}
+	if err := registry.Check(registry.Admit{Info: m.GetAgent(), At: c.now}); err != nil {
+		c.refuseAgent(l, m.GetAgent(), err.Error())
+		return
+	}
 	c.replaceSameHost(l, m.GetAgent())
 	info := m.GetAgent()
 	id := c.newAgentID()
@@ -156,6 +160,10 @@ func (c *Core) reregister(l *agentLink, m *link.Reregister) {
 	}
 	if problem := c.authorizeAgent(l, m.GetAgent()); problem != "" {
 		c.refuseAgent(l, m.GetAgent(), problem)
+		return
+	}
+	if err := registry.Check(registry.Admit{Info: m.GetAgent(), At: c.now}); err != nil {
+		c.refuseAgent(l, m.GetAgent(), err.Error())
 		return
 	}
 	if a := c.agents[id]; a != nil {

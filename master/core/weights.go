@@ -28,7 +28,12 @@ func (c *Core) updateWeights(request RequestID, call UpdateWeights) {
 		c.answer(request, 200, "")
 		return
 	}
-	c.persist(registry.SetWeights{Weights: weights}, func() {
+	op := registry.SetWeights{Weights: weights}
+	if err := registry.Check(op); err != nil {
+		c.answer(request, 400, err.Error())
+		return
+	}
+	c.persist(op, func() {
 		c.setWeights(weights)
 		if c.anySubscribed(weights) {
 			for _, o := range c.offersInOrder() {

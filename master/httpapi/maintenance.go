@@ -123,7 +123,7 @@ func (s *Server) machineList(w http.ResponseWriter, r *http.Request) ([]*mesos.M
 		return nil, false
 	}
 	var list []json.RawMessage
-	if err := json.Unmarshal(body, &list); err != nil {
+	if err := json.Unmarshal(body, &list); err != nil || list == nil {
 		text(w, http.StatusBadRequest, jsonError(body, err, '['))
 		return nil, false
 	}

@@ -89,7 +89,7 @@ func (s *Server) weights(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		var list []json.RawMessage
-		if err := json.Unmarshal(body, &list); err != nil {
+		if err := json.Unmarshal(body, &list); err != nil || list == nil {
 			text(w, http.StatusBadRequest, "Failed to parse update weights request JSON '"+string(body)+"': "+jsonError(body, err, '['))
 			return
 		}

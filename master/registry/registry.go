@@ -32,7 +32,7 @@ type Write struct {
 type Store interface {
 	// Load reads every key; the map is the caller's.
 	Load(ctx context.Context) (map[string][]byte, error)
-	// Apply makes the writes of all ops durable, all or none, and only while this
-	// master leads.
+	// Apply makes the writes of all ops durable, in order, each whole or not at all, and only while this
+	// master leads. After an error nobody knows which were written.
 	Apply(ctx context.Context, ops []Op) error
 }
