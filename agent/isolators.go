@@ -25,6 +25,9 @@ type IsolatorOptions struct {
 	BoundingCapabilities  string
 	SeccompConfigDir      string
 	SeccompProfileName    string
+	DisallowSharingPID    bool
+	DisallowSharingIPC    bool
+	DefaultShmSize        int64 // bytes
 }
 
 func defaultIsolators() IsolatorOptions {
@@ -45,6 +48,9 @@ func (c *Config) isolatorFlags(set *flags.Set) {
 	set.String(&c.BoundingCapabilities, "bounding_capabilities", "capabilities that tasks may have at most, in the same form; default: what they ask for")
 	set.Path(&c.SeccompConfigDir, "seccomp_config_dir", "directory of filters of system calls, in Docker's format, that tasks may name")
 	set.String(&c.SeccompProfileName, "seccomp_profile_name", "the filter of tasks that name none, a file of that directory; default: a built-in one")
+	set.Bool(&c.DisallowSharingPID, "disallow_sharing_agent_pid_namespace", "refuse tasks that ask for the agent's pid namespace")
+	set.Bool(&c.DisallowSharingIPC, "disallow_sharing_agent_ipc_namespace", "refuse tasks that ask for the agent's IPC namespace; each has a /dev/shm of its own")
+	set.Bytes(&c.DefaultShmSize, "default_container_shm_size", "size of /dev/shm of containers that have their own and name none, as 128MB; default: 64MB with an image")
 }
 
 func (c *Config) checkIsolators() error {
@@ -57,6 +63,9 @@ func (c *Config) checkIsolators() error {
 	}
 	if c.CgroupsLimitSwap && !h.CountsSwap() {
 		return fmt.Errorf("--cgroups_limit_swap: the kernel does not account for swap in its memory controller")
+	}
+	if c.DefaultShmSize < 0 {
+		return errors.New("--default_container_shm_size must be positive")
 	}
 	policy, err := c.Capabilities()
 	if err != nil {

@@ -25,5 +25,6 @@ func isolation(config agent.Config) (linux.Isolation, error) {
 		On: on, EnforceCPU: config.CgroupsEnableCFS, LimitSwap: config.CgroupsLimitSwap,
 		RevocableCPULowPriority: config.RevocableCPULowPriority, CountProcesses: config.CountProcesses,
 		Capabilities: policy, Seccomp: config.Seccomp(),
+		DisallowSharingPID: config.DisallowSharingPID, DisallowSharingIPC: config.DisallowSharingIPC, ShmSize: config.DefaultShmSize,
 	}, nil
 }

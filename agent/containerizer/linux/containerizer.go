@@ -184,7 +184,7 @@ func (c *Containerizer) abandon(b *box) {
 	if err := c.config.Launcher.Destroy(ctx, string(b.id)); err == nil {
 		_ = c.config.Launcher.Remove(ctx, string(b.id))
 	}
-	os.RemoveAll(c.dir(b.id))
+	_ = c.removeDir(b.id)
 	c.detach(b.id)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -303,6 +303,9 @@ func (c *Containerizer) await(b *box) {
 		if err := c.Destroy(context.Background(), id); err != nil {
 			c.log.Error("nested container not destroyed", "container", id, "error", err)
 		}
+	}
+	if err := c.dropMemory(b.id); err != nil {
+		c.log.Error("shared memory of a container stays", "container", b.id, "error", err)
 	}
 	// Before anybody hears of the end: the ports it had mapped may be given to the next.
 	c.detach(b.id)

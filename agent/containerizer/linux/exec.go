@@ -11,6 +11,7 @@ import (
 	"agora.dev/agora/agent/containerizer"
 	"agora.dev/agora/agent/launcher"
 	"agora.dev/agora/agent/launcher/template"
+	mesos "agora.dev/agora/api/mesos/v1"
 	"github.com/creack/pty"
 )
 
@@ -52,6 +53,9 @@ func (c *Containerizer) entering(b *box, spec containerizer.Spec) (launcher.Ente
 	parent, nested := spec.ID.Parent()
 	if !nested {
 		return launcher.Enter{}, fmt.Errorf("container %s: a debug container needs a parent", spec.ID)
+	}
+	if spec.Container.GetLinuxInfo().GetIpcMode() == mesos.LinuxInfo_PRIVATE {
+		return launcher.Enter{}, fmt.Errorf("container %s: %s", spec.ID, textDebugIPC)
 	}
 	p, err := c.find(parent)
 	if err != nil {

@@ -27,6 +27,12 @@ type Isolation struct {
 	// WatchInterval is how often memory limits that could not be lowered at once are tried
 	// again; 0 means 15 s.
 	WatchInterval time.Duration
+	// DisallowSharingPID and DisallowSharingIPC refuse containers that ask for a namespace
+	// of the agent (Mesos --disallow_sharing_agent_pid_namespace and its like).
+	DisallowSharingPID, DisallowSharingIPC bool
+	// ShmSize bounds a container's own /dev/shm, in bytes, unless the container names a
+	// size; 0 stands for 64 MiB with an image, and for half the memory of the machine else.
+	ShmSize int64
 	// Capabilities are what the operator says about them; without a default set, that of
 	// the template.
 	Capabilities capabilities.Policy

@@ -64,7 +64,7 @@ func (c *Containerizer) drop(ctx context.Context, id containerizer.ID) error {
 	if err := c.config.Launcher.Remove(ctx, string(id)); err != nil && !errors.Is(err, launcher.ErrUnknownContainer) {
 		return err
 	}
-	return os.RemoveAll(c.dir(id))
+	return c.removeDir(id)
 }
 
 func (c *Containerizer) adopt(id containerizer.ID, f launcher.Container) (containerizer.Recovered, error) {
@@ -100,7 +100,7 @@ func (c *Containerizer) sweep() error {
 	}
 	for _, e := range entries {
 		if _, err := c.find(containerizer.ID(e.Name())); err != nil {
-			if err := os.RemoveAll(filepath.Join(c.config.Dir, "containers", e.Name())); err != nil {
+			if err := c.removeDir(containerizer.ID(e.Name())); err != nil {
 				return fmt.Errorf("recover containers: %w", err)
 			}
 		}

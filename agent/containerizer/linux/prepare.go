@@ -3,14 +3,12 @@ package linux
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 
 	"agora.dev/agora/agent/containerizer"
 	"agora.dev/agora/agent/launcher"
 	"agora.dev/agora/agent/launcher/template"
-	mesos "agora.dev/agora/api/mesos/v1"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -47,7 +45,7 @@ func (c *Containerizer) prepare(ctx context.Context, b *box, spec containerizer.
 		oci.Mounts = []specs.Mount{{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}}}
 		oci.Linux.MaskedPaths, oci.Linux.ReadonlyPaths = nil, nil
 	}
-	if err := c.namespaces(oci, spec); err != nil {
+	if err := c.namespaces(b, oci, spec); err != nil {
 		return out, err
 	}
 	c.join(oci, &spec)
@@ -118,62 +116,6 @@ func (c *Containerizer) process(oci *specs.Spec, spec containerizer.Spec, root *
 	}
 	oci.Linux.Seccomp, err = c.config.Isolation.Seccomp.For(info.GetSeccomp(), p.Capabilities.Bounding)
 	return err
-}
-
-// namespaces decides what is the container's own and what it shares. Mesos: nested
-// containers have their own mount and pid namespaces and share the rest with their
-// parent, unless they have networks of their own, and then a host name too.
-func (c *Containerizer) namespaces(oci *specs.Spec, spec containerizer.Spec) error {
-	info := spec.Container.GetLinuxInfo()
-	parent, nested := spec.ID.Parent()
-	if !nested {
-		if info.GetSharePidNamespace() {
-			remove(oci, specs.PIDNamespace)
-			if oci.Root.Path == "/" {
-				oci.Mounts = nil
-			}
-		}
-		return hostname(oci, spec)
-	}
-	b, err := c.find(parent)
-	if err != nil {
-		return err
-	}
-	at := func(kind specs.LinuxNamespaceType, file string) {
-		for i := range oci.Linux.Namespaces {
-			if oci.Linux.Namespaces[i].Type == kind {
-				oci.Linux.Namespaces[i].Path = fmt.Sprintf("/proc/%d/ns/%s", b.pid, file)
-			}
-		}
-	}
-	if own := c.config.Networks != nil && c.config.Networks.Find(string(spec.ID)) != nil; !own {
-		at(specs.UTSNamespace, "uts")
-	}
-	if info.GetIpcMode() != mesos.LinuxInfo_PRIVATE {
-		at(specs.IPCNamespace, "ipc")
-	}
-	if info.GetSharePidNamespace() {
-		at(specs.PIDNamespace, "pid")
-	}
-	return nil
-}
-
-func hostname(oci *specs.Spec, spec containerizer.Spec) (err error) {
-	oci.Hostname = spec.Hostname
-	if name := spec.Container.GetHostname(); name != "" {
-		oci.Hostname = name
-	}
-	return nil
-}
-
-func remove(oci *specs.Spec, kind specs.LinuxNamespaceType) {
-	kept := oci.Linux.Namespaces[:0]
-	for _, n := range oci.Linux.Namespaces {
-		if n.Type != kind {
-			kept = append(kept, n)
-		}
-	}
-	oci.Linux.Namespaces = kept
 }
 
 var errNoCommand = errors.New("neither the command nor the image names a program")

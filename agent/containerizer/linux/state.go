@@ -18,6 +18,9 @@ type state struct {
 	LimitCPUs   float64 // 0 for none
 	Debug       bool
 	Layers      []string `json:",omitempty"` // of its image
+	// Shm is the directory of the host that it has as /dev/shm, and that a nested container
+	// can share; empty for one that nobody else reaches.
+	Shm string `json:",omitempty"`
 }
 
 func (s state) save(dir string) error {
