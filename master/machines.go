@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"agora.dev/agora/auth/audit"
 	"agora.dev/agora/internal/loop"
 	"agora.dev/agora/master/agentlink"
 	"agora.dev/agora/master/allocator"
@@ -30,6 +31,7 @@ type coreMachine struct {
 	core      *core.Core
 	loop      *loop.Loop[core.Event]
 	log       *slog.Logger
+	audit     *audit.Log
 	fail      context.CancelCauseFunc
 	api       *httpapi.Server
 	links     *agentlink.Server
@@ -193,6 +195,10 @@ func (m *coreMachine) step(now time.Time, event core.Event) {
 		m.send(message)
 	}
 	for _, note := range ready.Notes {
+		if refusal := note.Refusal; refusal != nil {
+			m.audit.RefusedWithin(refusal.Principal, refusal.What, refusal.Reason)
+			continue
+		}
 		m.log.Log(context.Background(), slog.Level(note.Level), note.Text, note.Attrs...)
 		if note.StepDown {
 			m.fail(fmt.Errorf("%s: %w", note.Text, ErrLostLeadership))

@@ -192,6 +192,7 @@ func (m *Master) wire() error {
 		Log:            m.log,
 	})
 	m.registrar = newRegistrar(m.cfg.RegistryStoreTimeout, m.core.post, m.metrics)
+	m.core.audit = m.access.Audit
 	m.core.api, m.core.links, m.core.allocator, m.core.registrar = m.api, m.links, m.allocator, m.registrar
 	m.metrics.Register(m.figures)
 	return nil

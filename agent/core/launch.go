@@ -10,6 +10,7 @@ import (
 	"agora.dev/agora/agent/containerizer"
 	link "agora.dev/agora/api/agora/link/v1"
 	mesos "agora.dev/agora/api/mesos/v1"
+	"agora.dev/agora/api/secrets"
 	"agora.dev/agora/executor"
 	"agora.dev/agora/internal/planted"
 )
@@ -181,7 +182,7 @@ func (c *Core) newExecutor(f *framework, kind Kind, info *mesos.ExecutorInfo) *e
 	run := Run{Key: ExecutorKey{f.id, executorID(info)}, Container: containerizer.ID(c.uuidText())}
 	e := &executorRun{run: run, kind: kind, info: info, framework: f, state: registering, tasks: map[TaskID]*task{}}
 	f.executors[run.Key.Executor] = e
-	c.persist(WriteExecutor{Run: run, Kind: kind, Info: executorWithoutSecrets(info)})
+	c.persist(WriteExecutor{Run: run, Kind: kind, Info: secrets.WithoutExecutor(info)})
 	return e
 }
 
@@ -222,7 +223,7 @@ func (c *Core) accept(e *executorRun, info *mesos.TaskInfo) *task {
 		t.container = e.run.Container
 	}
 	e.tasks[taskID(info)] = t
-	c.persist(WriteTask{Run: e.run, Info: taskWithoutSecrets(info)})
+	c.persist(WriteTask{Run: e.run, Info: secrets.WithoutTask(info)})
 	return t
 }
 

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	mesos "agora.dev/agora/api/mesos/v1"
+	"agora.dev/agora/api/secrets"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -26,7 +27,7 @@ func TestNoSecretIsWrittenDown(t *testing.T) {
 		Command: command(), Container: container(), Executor: &mesos.ExecutorInfo{ExecutorId: id, Command: command(), Container: container()},
 		HealthCheck: &mesos.HealthCheck{Command: command()}, Check: &mesos.CheckInfo{Command: &mesos.CheckInfo_Command{Command: command()}}}
 	before := proto.CloneOf(info)
-	for _, written := range []proto.Message{taskWithoutSecrets(info), executorWithoutSecrets(info.Executor)} {
+	for _, written := range []proto.Message{secrets.WithoutTask(info), secrets.WithoutExecutor(info.Executor)} {
 		b, err := proto.Marshal(written)
 		if err != nil {
 			t.Fatal(err)
@@ -39,7 +40,7 @@ func TestNoSecretIsWrittenDown(t *testing.T) {
 		t.Error("the task itself was changed")
 	}
 	plain := &mesos.TaskInfo{Name: proto.String("t"), Command: &mesos.CommandInfo{}}
-	if taskWithoutSecrets(plain) != plain {
+	if secrets.WithoutTask(plain) != plain {
 		t.Error("a task without secrets was copied")
 	}
 }

@@ -40,6 +40,15 @@ func (l *Log) Refused(r *http.Request, what string, status int, reason string) {
 	}
 }
 
+// RefusedWithin says that a part of a call was not allowed, whose request was: a launch within an ACCEPT. Who
+// sent it is known by name only.
+func (l *Log) RefusedWithin(principal, what, reason string) {
+	if l != nil {
+		l.out.LogAttrs(context.Background(), slog.LevelWarn, refused, slog.String("principal", bounded(principal)),
+			slog.String("what", bounded(what)), slog.Int("status", http.StatusForbidden), slog.String("reason", bounded(reason)))
+	}
+}
+
 // Changed says what somebody changed, or tried to: status says which.
 func (l *Log) Changed(r *http.Request, what, detail string, status int) {
 	if l != nil {

@@ -19,6 +19,12 @@ func (c *Core) allowed(principal string, action auth.Action, object auth.Object)
 	return c.cfg.Authorizer == nil || c.cfg.Authorizer.Allows(auth.Named(principal), action, object)
 }
 
+// refused notes for the audit log what the authorizer did not allow, and gives the reason back.
+func (c *Core) refused(principal, what, reason string) string {
+	c.ready.Notes = append(c.ready.Notes, Note{Refusal: &Refusal{Principal: principal, What: what, Reason: reason}})
+	return reason
+}
+
 func (f *framework) principal() string { return f.rec.Info.GetPrincipal() }
 
 // authorizeRoles says why a framework may not have its roles, or nothing.
@@ -26,7 +32,7 @@ func (c *Core) authorizeRoles(info *mesos.FrameworkInfo) string {
 	roles := validation.Roles(info)
 	for _, role := range roles {
 		if !c.allowed(info.GetPrincipal(), auth.RegisterFramework, auth.Of(role)) {
-			return "Not authorized to use roles '{ " + strings.Join(roles, ", ") + " }'"
+			return c.refused(info.GetPrincipal(), "FRAMEWORK "+info.GetName(), "Not authorized to use roles '{ "+strings.Join(roles, ", ")+" }'")
 		}
 	}
 	return ""
@@ -38,7 +44,7 @@ func (c *Core) authorizeTask(f *framework, info *mesos.TaskInfo) string {
 	if c.allowed(f.principal(), auth.RunTask, user) {
 		return ""
 	}
-	return "Not authorized to launch as user '" + user.Value() + "'"
+	return c.refused(f.principal(), "LAUNCH "+string(f.id)+" "+info.GetTaskId().GetValue(), "Not authorized to launch as user '"+user.Value()+"'")
 }
 
 // authorizeGroup says why a group of tasks may not be launched, or nothing. The executor's user
@@ -67,7 +73,8 @@ var operationVerbs = map[mesos.Offer_Operation_Type]string{
 func (c *Core) authorizeOperation(f *framework, op *mesos.Offer_Operation) error {
 	for _, q := range auth.Operation(op) {
 		if !c.allowed(f.principal(), q.Action, q.Object) {
-			return validation.Invalid("Not authorized to " + operationVerbs[op.GetType()] + " as '" + f.principal() + "'")
+			return validation.Invalid(c.refused(f.principal(), op.GetType().String()+" "+string(f.id),
+				"Not authorized to "+operationVerbs[op.GetType()]+" as '"+f.principal()+"'"))
 		}
 	}
 	return nil
@@ -77,12 +84,13 @@ func (c *Core) authorizeOperation(f *framework, op *mesos.Offer_Operation) error
 // made in its name.
 func (c *Core) authorizeAgent(l *agentLink, info *mesos.AgentInfo) string {
 	if !c.allowed(l.principal, auth.RegisterAgent, auth.Any) {
-		return "Not authorized to register as '" + l.principal + "'"
+		return c.refused(l.principal, "AGENT "+info.GetHostname(), "Not authorized to register as '"+l.principal+"'")
 	}
 	for _, r := range info.GetResources() {
 		role := auth.ReservationRole(r)
 		if role.Value() != "*" && !c.allowed(l.principal, auth.ReserveResources, role) {
-			return "Not authorized to reserve resources for role '" + role.Value() + "' as '" + l.principal + "'"
+			return c.refused(l.principal, "AGENT "+info.GetHostname(),
+				"Not authorized to reserve resources for role '"+role.Value()+"' as '"+l.principal+"'")
 		}
 	}
 	return ""

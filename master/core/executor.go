@@ -7,6 +7,7 @@ import (
 	"agora.dev/agora/api/agora/link/v1"
 	"agora.dev/agora/api/mesos/v1"
 	"agora.dev/agora/api/mesos/v1/scheduler"
+	"agora.dev/agora/api/secrets"
 )
 
 // executor is one executor on a registered agent.
@@ -20,6 +21,7 @@ type executor struct {
 }
 
 func (c *Core) addExecutor(f *framework, a *agent, info *mesos.ExecutorInfo) *executor {
+	info = secrets.WithoutExecutor(info)
 	e := &executor{
 		id:        ExecutorID(info.GetExecutorId().GetValue()),
 		framework: f,

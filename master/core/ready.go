@@ -116,4 +116,9 @@ type Note struct {
 	Attrs []any
 	// StepDown says that this core must not go on: its master lost what made it leader.
 	StepDown bool
+	// Refusal is set when the note is for the audit log instead.
+	Refusal *Refusal
 }
+
+// Refusal says who was not allowed what.
+type Refusal struct{ Principal, What, Reason string }

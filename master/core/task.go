@@ -2,6 +2,7 @@ package core
 
 import (
 	"agora.dev/agora/api/mesos/v1"
+	"agora.dev/agora/api/secrets"
 	"agora.dev/agora/internal/planted"
 )
 
@@ -159,8 +160,8 @@ func recordOf(t *mesos.Task) *Task {
 func newRecord(f *framework, info *mesos.TaskInfo, executor *mesos.ExecutorInfo) *Task {
 	base := &mesos.Task{
 		Name: info.Name, TaskId: info.TaskId, FrameworkId: frameworkID(f.id), AgentId: info.AgentId,
-		Resources: info.Resources, Labels: info.Labels, Discovery: info.Discovery, Container: info.Container,
-		HealthCheck: info.HealthCheck, KillPolicy: info.KillPolicy, Limits: info.Limits,
+		Resources: info.Resources, Labels: info.Labels, Discovery: info.Discovery, Container: secrets.WithoutContainer(info.Container),
+		HealthCheck: secrets.WithoutHealthCheck(info.HealthCheck), KillPolicy: info.KillPolicy, Limits: info.Limits,
 	}
 	command := info.Command
 	if executor != nil {

@@ -5,6 +5,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"agora.dev/agora/api/mesos/v1"
+	"agora.dev/agora/api/secrets"
 )
 
 // Executor checks an executor, whatever launches it.
@@ -63,9 +64,11 @@ func executorType(info *mesos.ExecutorInfo) error {
 	return nil
 }
 
-// compatible holds an executor's info to that of the running one with the same id.
+// compatible holds an executor's info to that of the running one with the same id. Nobody keeps the content of a
+// running executor's secrets, and a refusal must not show that of the newcomer's.
 func compatible(info *mesos.ExecutorInfo, in Scope) error {
-	existing := in.Executor(info.GetExecutorId().GetValue())
+	existing := secrets.WithoutExecutor(in.Executor(info.GetExecutorId().GetValue()))
+	info = secrets.WithoutExecutor(info)
 	if existing == nil || existing == info || proto.Equal(existing, info) {
 		return nil
 	}

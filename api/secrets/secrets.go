@@ -1,0 +1,85 @@
+// Package secrets knows where the messages of a task can hold the content of a secret, and leaves it out of
+// what is written down or shown.
+//
+// It promises that a message without secrets is given back as it is, and that one with secrets is not changed but copied.
+// It refuses to know how secrets are resolved.
+package secrets
+
+import (
+	"agora.dev/agora/api/mesos/v1"
+	"google.golang.org/protobuf/proto"
+)
+
+// WithoutTask is a task without the content of its secrets.
+func WithoutTask(info *mesos.TaskInfo) *mesos.TaskInfo { return without(info, taskSecrets) }
+
+// WithoutExecutor is an executor without the content of its secrets.
+func WithoutExecutor(info *mesos.ExecutorInfo) *mesos.ExecutorInfo {
+	return without(info, executorSecrets)
+}
+
+// WithoutContainer is a container without the content of its secrets.
+func WithoutContainer(info *mesos.ContainerInfo) *mesos.ContainerInfo {
+	return without(info, containerSecrets)
+}
+
+// WithoutHealthCheck is a health check without the content of its secrets.
+func WithoutHealthCheck(check *mesos.HealthCheck) *mesos.HealthCheck {
+	return without(check, healthCheckSecrets)
+}
+
+func without[T proto.Message](m T, each func(T, func(*mesos.Secret) bool) bool) T {
+	if !each(m, has) {
+		return m
+	}
+	m = proto.CloneOf(m)
+	each(m, empty)
+	return m
+}
+
+// has and empty are what is done with each secret; true ends the search.
+func has(s *mesos.Secret) bool { return len(s.GetValue().GetData()) > 0 }
+
+func empty(s *mesos.Secret) bool {
+	if has(s) {
+		s.Value.Data = []byte{}
+	}
+	return false
+}
+
+func taskSecrets(info *mesos.TaskInfo, do func(*mesos.Secret) bool) bool {
+	return commandSecrets(info.GetCommand(), do) || containerSecrets(info.GetContainer(), do) ||
+		executorSecrets(info.GetExecutor(), do) ||
+		healthCheckSecrets(info.GetHealthCheck(), do) || commandSecrets(info.GetCheck().GetCommand().GetCommand(), do)
+}
+
+func healthCheckSecrets(check *mesos.HealthCheck, do func(*mesos.Secret) bool) bool {
+	return commandSecrets(check.GetCommand(), do)
+}
+
+func executorSecrets(info *mesos.ExecutorInfo, do func(*mesos.Secret) bool) bool {
+	return commandSecrets(info.GetCommand(), do) || containerSecrets(info.GetContainer(), do)
+}
+
+func commandSecrets(c *mesos.CommandInfo, do func(*mesos.Secret) bool) bool {
+	for _, v := range c.GetEnvironment().GetVariables() {
+		if v.Secret != nil && do(v.Secret) {
+			return true
+		}
+	}
+	return false
+}
+
+func containerSecrets(c *mesos.ContainerInfo, do func(*mesos.Secret) bool) bool {
+	if s := c.GetMesos().GetImage().GetDocker().GetConfig(); s != nil && do(s) {
+		return true
+	}
+	for _, v := range c.GetVolumes() {
+		for _, s := range []*mesos.Secret{v.GetSource().GetSecret(), v.GetImage().GetDocker().GetConfig()} {
+			if s != nil && do(s) {
+				return true
+			}
+		}
+	}
+	return false
+}
