@@ -83,6 +83,41 @@ func TestDefaultProfileRefusesWhatReachesTheHost(t *testing.T) {
 	}
 }
 
+// Runtimes leave out rules whose action is the default one, and libseccomp those beside a
+// rule without conditions: what such a rule forbids would be allowed.
+func TestDefaultProfileOnlyAllows(t *testing.T) {
+	profile, err := Default(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	free := map[string]bool{}
+	for _, rule := range profile.Syscalls {
+		for _, name := range rule.Names {
+			free[name] = free[name] || len(rule.Args) == 0
+		}
+	}
+	for _, rule := range profile.Syscalls {
+		for _, name := range rule.Names {
+			if rule.Action == profile.DefaultAction && rule.ErrnoRet == nil || len(rule.Args) > 0 && free[name] {
+				t.Errorf("a runtime drops the rule of %s: %+v", name, rule)
+			}
+		}
+	}
+	code, err := Assemble(profile)
+	if err != nil {
+		t.Skip("SKIP: ", err)
+	}
+	for family := range uint64(64) {
+		want := uint32(allow)
+		if family == unix.AF_VSOCK {
+			want = eperm
+		}
+		if got := verdictOf(t, code, auditArch, unix.SYS_SOCKET, family); got != want {
+			t.Errorf("family %d: verdict %#x, want %#x", family, got, want)
+		}
+	}
+}
+
 func TestComparisonsLookAtAll64Bits(t *testing.T) {
 	values := []uint64{0, 1, 5, 6, 1 << 32, 5 | 1<<32, 5 | 2<<32, 6 | 1<<32, 1<<63 | 5}
 	for op, holds := range map[specs.LinuxSeccompOperator]func(a, b uint64) bool{

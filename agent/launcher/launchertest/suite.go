@@ -17,7 +17,7 @@ func Run(t *testing.T, open Factory) {
 		{"ExitCode", exitCode}, {"DeathBySignal", deathBySignal}, {"SignalIsForwarded", signalForwarded},
 		{"ChildrenDieWithTheCommand", childrenDie}, {"OutputIsAppended", outputAppended},
 		{"RestartFindsContainers", restartFinds}, {"EndIsRecordedWithoutLauncher", endWithout},
-		{"Walls", walls}, {"TerminalLosesNothing", terminal}, {"TerminalTakesInput", terminalInput}, {"MissingCommand", missingCommand}, {"MemoryLimitKillsAlone", memoryLimit}, {"LimitsAreWritten", limitsAreWritten},
+		{"Walls", walls}, {"ProbeFindsNoWayOut", probing}, {"TerminalLosesNothing", terminal}, {"TerminalTakesInput", terminalInput}, {"MissingCommand", missingCommand}, {"MemoryLimitKillsAlone", memoryLimit}, {"LimitsAreWritten", limitsAreWritten},
 		{"PidsLimit", pidsLimit}, {"HundredAtOnceLeaveNothing", manyAtOnce}, {"LinksDoNotLeadOut", targetLinks},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(NewRig(t, open)) })

@@ -1,12 +1,15 @@
 package native_test
 
 import (
+	"os"
 	"testing"
 
 	"agora.dev/agora/agent/launcher"
 	"agora.dev/agora/agent/launcher/launchertest"
 	"agora.dev/agora/agent/launcher/native"
 )
+
+func TestMain(m *testing.M) { os.Exit(launchertest.Main(m)) }
 
 func open(t testing.TB, dir string) (launcher.Launcher, func()) {
 	l, err := native.New(native.Config{Dir: dir})

@@ -1,6 +1,7 @@
 package oci_test
 
 import (
+	"os"
 	"os/exec"
 	"testing"
 
@@ -8,6 +9,8 @@ import (
 	"agora.dev/agora/agent/launcher/launchertest"
 	"agora.dev/agora/agent/launcher/oci"
 )
+
+func TestMain(m *testing.M) { os.Exit(launchertest.Main(m)) }
 
 var runtimes = []string{"runc", "crun"}
 

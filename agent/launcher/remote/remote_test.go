@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "launcher" {
 		os.Exit(remote.Command(os.Args[2:], os.Stderr))
 	}
-	os.Exit(m.Run())
+	os.Exit(launchertest.Main(m))
 }
 
 // process is a launcher's process that a test started.

@@ -1,0 +1,95 @@
+package launchertest
+
+import (
+	"debug/elf"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// leastChecks is how many the probe must have made.
+const leastChecks = 80
+
+// Names of the probe's facts about the host, in its environment.
+const (
+	probeMark     = "AGORA_PROBE"
+	probePID      = "AGORA_PROBE_PID"
+	probeOutside  = "AGORA_PROBE_OUTSIDE"
+	probeSpaces   = "AGORA_PROBE_NAMESPACE_"
+	probeProgram  = "/probe"
+	probeFinished = "checks: "
+)
+
+// walled are the namespaces that a container has for itself.
+var walled = []string{"mnt", "pid", "ipc", "uts", "cgroup"}
+
+// Main runs a package's tests; in the container of the probe, which is the same program,
+// it makes the probe instead. A package that calls Run has it as its TestMain.
+func Main(m *testing.M) int {
+	if os.Getenv(probeMark) != "" {
+		newProbe().run()
+		return 0
+	}
+	return m.Run()
+}
+
+// probing runs this very program in a container with the default profile, where it tries
+// to get out.
+func probing(r *Rig) {
+	self, err := os.Executable()
+	if err != nil {
+		r.T.Fatal(err)
+	}
+	if dynamic(r, self) {
+		r.T.Skip("SKIP: this program needs libraries, which the container has not; use CGO_ENABLED=0")
+	}
+	secret := filepath.Join(r.Scratch, "of-another-container")
+	if err := os.WriteFile(secret, []byte("secret"), 0o644); err != nil {
+		r.T.Fatal(err)
+	}
+	request := r.Request("probe", "")
+	p := request.Spec.Process
+	p.Args = []string{probeProgram}
+	p.Env = append(p.Env, probeMark+"=1", probePID+"="+fmt.Sprint(os.Getpid()), probeOutside+"="+secret)
+	for _, kind := range walled {
+		host, err := os.Readlink("/proc/self/ns/" + kind)
+		if err != nil {
+			r.T.Fatal(err)
+		}
+		p.Env = append(p.Env, probeSpaces+kind+"="+host)
+	}
+	request.Spec.Mounts = append(request.Spec.Mounts, bound(self, probeProgram))
+	exit, out := r.Run(request)
+	made := 0
+	for line := range strings.Lines(out) {
+		if count, ok := strings.CutPrefix(line, probeFinished); ok {
+			_, _ = fmt.Sscan(count, &made)
+			continue
+		}
+		r.T.Errorf("probe: %s", strings.TrimSpace(line))
+	}
+	r.T.Logf("%d checks", made)
+	if made < leastChecks || code(exit) != 0 {
+		r.T.Errorf("%d checks, want at least %d; the probe ended with %+v", made, leastChecks, exit)
+	}
+}
+
+// dynamic reports whether a program needs an interpreter.
+func dynamic(r *Rig, file string) bool {
+	r.T.Helper()
+	f, err := elf.Open(file)
+	if err != nil {
+		r.T.Fatal(err)
+	}
+	defer f.Close()
+	return slices.ContainsFunc(f.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP })
+}
+
+func bound(source, at string) specs.Mount {
+	return specs.Mount{Destination: at, Source: source, Type: "bind", Options: []string{"bind", "ro", "nosuid", "nodev"}}
+}
