@@ -3,6 +3,7 @@ package metrics
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"math"
 	"slices"
 	"strconv"
@@ -136,10 +137,21 @@ func (c *Collection) AppendJSON(dst []byte) []byte {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = append(strconv.AppendQuote(dst, f.Name), ':')
+		dst = append(appendQuoted(dst, f.Name), ':')
 		dst = appendNumber(dst, f.Value)
 	}
 	return append(dst, '}')
+}
+
+func appendQuoted(dst []byte, text string) []byte {
+	for i := range len(text) {
+		if c := text[i]; c < 0x20 || c >= 0x7f || c == '"' || c == '\\' {
+			quoted, _ := json.Marshal(text) // a string has no error
+			return append(dst, quoted...)
+		}
+	}
+	dst = append(dst, '"')
+	return append(append(dst, text...), '"')
 }
 
 func appendNumber(dst []byte, v float64) []byte {

@@ -14,6 +14,7 @@ func TestFiguresAreSortedJSONOfAllKinds(t *testing.T) {
 	r := New()
 	r.Counter("master/b").Add(2)
 	r.Gauge("master/a").Set(0.5)
+	r.Counter("frameworks/\x01é\"/n").Add(1)
 	r.Register(func(_ context.Context, emit func(string, float64)) { emit("master/c", 3) })
 	r.Timer("once_ms").Observe(time.Millisecond)
 	for i := range 2000 {
@@ -24,7 +25,7 @@ func TestFiguresAreSortedJSONOfAllKinds(t *testing.T) {
 	if err := json.Unmarshal(text, &all); err != nil {
 		t.Fatalf("%v: %s", err, text)
 	}
-	if want := `{"master/a":0.5,"master/b":2.0,"master/c":3.0,"once_ms":1.0,"x_ms":1999.0,`; string(text[:len(want)]) != want {
+	if want := `{"frameworks/\u0001é\"/n":1.0,"master/a":0.5,"master/b":2.0,"master/c":3.0,"once_ms":1.0,"x_ms":1999.0,`; string(text[:len(want)]) != want {
 		t.Errorf("got %s", text)
 	}
 	// Percentiles are of the newest thousand: 1000 to 1999.

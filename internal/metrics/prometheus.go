@@ -22,6 +22,7 @@ type family struct {
 	kind    string // counter, gauge or timer
 	key     string
 	pattern []string
+	braces  []int // where the label begins in each part of pattern, -1: nowhere
 	name    string
 	help    string
 }
@@ -83,6 +84,9 @@ func exported(prefix, key, name, kind string) string {
 }
 
 func (f *Families) add(one *family) {
+	for _, part := range one.pattern {
+		one.braces = append(one.braces, strings.IndexByte(part, '{'))
+	}
 	f.list = append(f.list, one)
 	if !strings.Contains(one.key, "{") {
 		f.exact[one.key] = one
@@ -128,50 +132,88 @@ func (f *Families) find(name string) (one *family, labels []string, statistic st
 }
 
 func isStatistic(s string) bool {
-	return s == "count" || s == "min" || s == "max" || slices.ContainsFunc(percentiles, func(p percentile) bool { return p.name == s })
+	switch s {
+	case "count", "min", "max":
+		return true
+	}
+	return s[:min(1, len(s))] == "p" && slices.ContainsFunc(percentiles, func(p percentile) bool { return p.name == s })
 }
 
 func (f *Families) match(name string) (*family, []string) {
 	if one := f.exact[name]; one != nil {
 		return one, nil
 	}
-	parts := strings.Split(name, "/")
-	for _, start := range []string{head(parts), parts[0]} {
+	var room [16]string
+	parts := split(room[:0], name)
+	for _, start := range []string{name[:min(len(name), startLength(name))], parts[0]} {
 		for _, one := range f.labelled[start] {
-			if labels, ok := one.labels(parts); ok {
-				return one, labels
+			if one.matches(parts) {
+				return one, one.labels(parts)
 			}
 		}
 	}
 	return nil, nil
 }
 
-// labels compares the parts of a key with the pattern; the one label that may hold slashes takes what is left over.
-func (f *family) labels(parts []string) (labels []string, ok bool) {
-	if len(parts) < len(f.pattern) {
-		return nil, false
+// split is strings.Split with room for the result.
+func split(parts []string, name string) []string {
+	for part := range strings.SplitSeq(name, "/") {
+		parts = append(parts, part)
 	}
+	return parts
+}
+
+// startLength is how long the first two parts of a name are.
+func startLength(name string) int {
+	first := strings.IndexByte(name, '/') + 1
+	if second := strings.IndexByte(name[first:], '/'); second >= 0 {
+		return first + second
+	}
+	return len(name)
+}
+
+// matches compares the parts of a key with the pattern; the one label that may hold slashes takes what is left over.
+func (f *family) matches(parts []string) bool {
 	extra := len(parts) - len(f.pattern)
-	for _, want := range f.pattern {
+	if extra < 0 {
+		return false
+	}
+	for i, want := range f.pattern {
 		got := parts[0]
-		before, label, labelled := strings.Cut(want, "{")
+		brace := f.braces[i]
+		long := brace >= 0 && strings.HasSuffix(want, "...}")
 		switch {
-		case !labelled:
+		case brace < 0:
 			if got != want {
-				return nil, false
+				return false
 			}
-		case !strings.HasPrefix(got, before) || len(got) == len(before) && !strings.HasSuffix(label, "...}"):
-			return nil, false
-		default:
-			if strings.HasSuffix(label, "...}") {
-				got = strings.Join(parts[:1+extra], "/")
-				parts, extra = parts[extra:], 0
-			}
-			labels = append(labels, label[:strings.IndexAny(label, ".%}")], value(label, got[len(before):]))
+		case !strings.HasPrefix(got, want[:brace]) || len(got) == brace && !long:
+			return false
+		}
+		if long {
+			parts, extra = parts[extra:], 0
 		}
 		parts = parts[1:]
 	}
-	return labels, extra == 0
+	return extra == 0
+}
+
+// labels are names and values, in turn, of a key that matches.
+func (f *family) labels(parts []string) []string {
+	labels := make([]string, 0, 8)
+	extra := len(parts) - len(f.pattern)
+	for i, want := range f.pattern {
+		if brace := f.braces[i]; brace >= 0 {
+			label, got := want[brace+1:], parts[0][brace:]
+			if strings.HasSuffix(label, "...}") {
+				got = strings.Join(parts[:1+extra], "/")[brace:]
+				parts = parts[extra:]
+			}
+			labels = append(labels, label[:strings.IndexAny(label, ".%}")], value(label, got))
+		}
+		parts = parts[1:]
+	}
+	return labels
 }
 
 // value is what a label says; a part that was percent-encoded for the key is as it was.
