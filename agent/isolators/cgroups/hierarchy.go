@@ -11,10 +11,13 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Hierarchy is how control groups are mounted on this host.
@@ -137,7 +140,7 @@ func (h Hierarchy) createUnified(path string) error {
 			}
 			// A controller that cannot be passed down (processes in the parent) is
 			// found missing when its limit is written.
-			_ = write(dir, "cgroup.subtree_control", "+"+controller)
+			_ = Write(dir, "cgroup.subtree_control", "+"+controller)
 		}
 		dir = filepath.Join(dir, part)
 		if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
@@ -165,7 +168,7 @@ func inheritCpuset(mount, path string) error {
 			if err != nil {
 				return fmt.Errorf("cpuset: %w", err)
 			}
-			if err := write(child, file, strings.TrimSpace(string(from))); err != nil {
+			if err := Write(child, file, strings.TrimSpace(string(from))); err != nil {
 				return err
 			}
 		}
@@ -186,16 +189,34 @@ func (g Group) Dirs() []string {
 	return out
 }
 
-func write(dir, file, value string) error {
-	f, err := os.OpenFile(filepath.Join(dir, file), os.O_WRONLY, 0)
+// Write sets a file of a group. It uses bare system calls: kernfs files can be polled,
+// so an os.File that is told EAGAIN would wait for an event that never comes.
+func Write(dir, file, value string) error {
+	path := filepath.Join(dir, file)
+	fd, err := uninterrupted(func() (int, error) { return unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0) })
 	if err != nil {
-		return fmt.Errorf("write %q to %s: %w", value, file, err)
+		return fmt.Errorf("write %q to %s: %w", value, path, err)
 	}
-	defer f.Close()
-	if _, err := f.WriteString(value); err != nil {
-		return fmt.Errorf("write %q to %s: %w", value, filepath.Join(dir, file), err)
+	n, err := uninterrupted(func() (int, error) { return unix.Write(fd, []byte(value)) })
+	if closed := unix.Close(fd); err == nil {
+		err = closed
+	}
+	if err == nil && n < len(value) {
+		err = io.ErrShortWrite
+	}
+	if err != nil {
+		return fmt.Errorf("write %q to %s: %w", value, path, err)
 	}
 	return nil
+}
+
+// uninterrupted repeats a call that a signal interrupts, as Go's own runtime sends them.
+func uninterrupted(call func() (int, error)) (int, error) {
+	for {
+		if n, err := call(); err != unix.EINTR {
+			return n, err
+		}
+	}
 }
 
 // CountsSwap reports whether limits on swap are possible.

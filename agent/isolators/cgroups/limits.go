@@ -21,9 +21,9 @@ func (g Group) Set(r *specs.LinuxResources) error {
 		if !ok {
 			return fmt.Errorf("cgroup controller %s is not available", s.controller)
 		}
-		err := write(dir, s.file, s.value)
+		err := Write(dir, s.file, s.value)
 		if err != nil && s.or != "" && errors.Is(err, os.ErrNotExist) {
-			err = write(dir, s.or, s.orValue)
+			err = Write(dir, s.or, s.orValue)
 		}
 		if err != nil && !s.optional {
 			return err

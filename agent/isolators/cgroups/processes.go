@@ -40,7 +40,7 @@ func (g Group) processes() (count uint64) {
 
 // Kill sends SIGKILL to everything in the group once.
 func (g Group) Kill() {
-	if g.V2 && write(g.Paths[""], "cgroup.kill", "1") == nil {
+	if g.V2 && Write(g.Paths[""], "cgroup.kill", "1") == nil {
 		return
 	}
 	for _, pid := range g.Procs() {

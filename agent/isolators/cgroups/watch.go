@@ -134,7 +134,7 @@ func (w *Watcher) register(watch *Watch, dir, file, argument string, do func()) 
 	if argument != "" {
 		line += " " + argument
 	}
-	if err := write(dir, "cgroup.event_control", line); err != nil {
+	if err := Write(dir, "cgroup.event_control", line); err != nil {
 		unix.Close(event)
 		return err
 	}

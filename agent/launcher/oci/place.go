@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -103,7 +104,7 @@ func withPIDs(r *specs.LinuxResources) *specs.LinuxResources {
 // enterGroup moves a process that waits at its gate into the group.
 func enterGroup(g cgroups.Group, pid int) error {
 	for _, dir := range g.Dirs() {
-		if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), fmt.Appendf(nil, "%d", pid), 0o600); err != nil {
+		if err := cgroups.Write(dir, "cgroup.procs", strconv.Itoa(pid)); err != nil {
 			return fmt.Errorf("enter cgroup: %w", err)
 		}
 	}
