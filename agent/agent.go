@@ -338,7 +338,7 @@ func (a *Agent) figures(emit func(name string, value float64)) {
 
 func (a *Agent) server(handler http.Handler) *http.Server {
 	return &http.Server{
-		Handler: handler, ReadHeaderTimeout: 30 * time.Second, MaxHeaderBytes: 64 << 10,
+		Handler: handler, ReadHeaderTimeout: 30 * time.Second, IdleTimeout: 5 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(a.deps.Log.Handler(), slog.LevelDebug),
 	}
 }

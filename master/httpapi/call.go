@@ -1,8 +1,6 @@
 package httpapi
 
 import (
-	"errors"
-	"io"
 	"mime"
 	"net/http"
 	"strings"
@@ -37,14 +35,8 @@ func (s *Server) readCall(w http.ResponseWriter, r *http.Request, call proto.Mes
 		text(w, http.StatusUnsupportedMediaType, textContentType)
 		return false
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.cfg.MaxBody))
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		text(w, http.StatusRequestEntityTooLarge, "The body is larger than a call may be")
-		return false
-	case err != nil:
-		text(w, http.StatusBadRequest, "Failed to read body")
+	body, ok := s.body(w, r)
+	if !ok {
 		return false
 	}
 	if err := codec.Unmarshal(media, body, call); err != nil {

@@ -65,6 +65,23 @@ func TestBodyAboveTheLimitIsRefused(t *testing.T) {
 	}
 }
 
+func TestBodyThatDoesNotComeIsGivenUp(t *testing.T) {
+	e := newEdge(t)
+	e.cfg.BodyTimeout = 10 * time.Millisecond
+	web := httptest.NewServer(e)
+	defer web.Close()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(web.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(30 * time.Second))
+	io.WriteString(conn, "POST /api/v1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n{")
+	if answer, err := io.ReadAll(conn); err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 400 ") {
+		t.Errorf("%q, %v", answer, err)
+	}
+}
+
 func TestFrameworkThatDoesNotReadIsCutOff(t *testing.T) {
 	e := newEdge(t)
 	e.cfg.StreamBytes = 1 << 16

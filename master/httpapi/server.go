@@ -62,6 +62,8 @@ type Config struct {
 
 	// MaxBody bounds a request's body; zero: codec.MaxCallSize.
 	MaxBody int64
+	// BodyTimeout is how long a request's body may take to come; zero: one minute.
+	BodyTimeout time.Duration
 	// StreamBytes bounds what waits for the reader of a framework's stream, and for all slow readers of the
 	// operator's streams together; zero: 32 MiB.
 	StreamBytes int
@@ -129,6 +131,9 @@ func (cfg Config) withDefaults() Config {
 	}
 	if cfg.MaxBody == 0 {
 		cfg.MaxBody = maxBody
+	}
+	if cfg.BodyTimeout == 0 {
+		cfg.BodyTimeout = time.Minute
 	}
 	if cfg.StreamBytes == 0 {
 		cfg.StreamBytes = 32 << 20

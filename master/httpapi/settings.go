@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"agora.dev/agora/api/codec"
 	"agora.dev/agora/api/mesos/v1"
@@ -142,9 +143,14 @@ func (s *Server) quota(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// body reads a bounded body, or answers and reports false.
+// body reads a body that is bounded in size and time, or answers and reports false.
 func (s *Server) body(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
+	control := http.NewResponseController(w)
+	timed := control.SetReadDeadline(time.Now().Add(s.cfg.BodyTimeout)) == nil
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.cfg.MaxBody))
+	if timed && err == nil {
+		control.SetReadDeadline(time.Time{})
+	}
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
