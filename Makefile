@@ -63,6 +63,10 @@ fuzz: ## each fuzz target for FUZZTIME
 test-vm: ## the container tests once more, on cgroup v2, in a QEMU guest
 	@test/vm/run.sh
 
+.PHONY: clients
+clients: ## public clients that this project did not write, unchanged; fetches Go modules and npm packages
+	$(GO) test -tags clients -run 'UnchangedClient|MesosGo' -timeout 14m -v ./test/e2e
+
 .PHONY: clean
 clean: ## remove what the build made
 	rm -rf bin .cache
