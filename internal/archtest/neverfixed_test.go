@@ -1,0 +1,52 @@
+package archtest
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestNeverFixedRowsAreHeldByTests: each test and script that docs/design/never-fixed.md names is there.
+func TestNeverFixedRowsAreHeldByTests(t *testing.T) {
+	const root = "../.."
+	page, err := os.ReadFile(filepath.Join(root, "docs/design/never-fixed.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	declared := map[string]bool{}
+	function := regexp.MustCompile(`(?m)^func (Test\w+)\(`)
+	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && (entry.Name() == "node_modules" || entry.Name() == ".git"):
+			return filepath.SkipDir
+		case strings.HasSuffix(path, "_test.go"):
+			source, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			for _, match := range function.FindAllSubmatch(source, -1) {
+				declared[string(match[1])] = true
+			}
+		case strings.Contains(path, "master/core/testdata/"):
+			declared[entry.Name()] = true
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := 0
+	for _, match := range regexp.MustCompile("`(Test\\w+|[\\w-]+\\.txt)`").FindAllSubmatch(page, -1) {
+		if named++; !declared[string(match[1])] {
+			t.Errorf("never-fixed.md names %s, which is not there", match[1])
+		}
+	}
+	if named < 20 {
+		t.Errorf("never-fixed.md names %d tests", named)
+	}
+}
