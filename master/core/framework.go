@@ -137,9 +137,16 @@ func (c *Core) removeFramework(f *framework) {
 	c.voidInverse(f, true)
 	c.shutDownOnAgents(f)
 	for _, t := range f.tasksInOrder() {
-		if !Terminal(t.rec.State) {
-			c.endTask(t, c.masterStatus(t, mesos.TaskState_TASK_KILLED, mesos.TaskStatus_REASON_FRAMEWORK_REMOVED,
-				"Framework "+string(f.id)+" removed"))
+		status := c.masterStatus(t, mesos.TaskState_TASK_KILLED, mesos.TaskStatus_REASON_FRAMEWORK_REMOVED,
+			"Framework "+string(f.id)+" removed")
+		switch {
+		case !Terminal(t.rec.State):
+			c.endTask(t, status)
+		case t.rec.State == mesos.TaskState_TASK_KILLED:
+			// Mesos gives this reason also to one whose end nobody has acknowledged yet.
+			rec := *t.rec
+			rec.Statuses = appendStatus(rec.Statuses, status)
+			c.replaceTask(t, &rec)
 		}
 		c.removeTask(t)
 	}

@@ -226,6 +226,9 @@ func (c *comparison) array(path string, want, got []any) {
 		j := slices.IndexFunc(left, func(g any) bool { return identity(g) == identity(w) })
 		if identity(w) == "" {
 			j = min(i, len(got)-1)
+			if onOffer(path) {
+				continue
+			}
 			if j >= 0 {
 				c.value(path+"[]", w, got[j])
 				continue
@@ -292,7 +295,7 @@ func kindOf(v map[string]any, key string) string {
 // resourceIdentity tells resources of one name apart.
 func resourceIdentity(v map[string]any) string {
 	out := ""
-	for _, key := range []string{"reservations", "disk", "allocation_info"} {
+	for _, key := range []string{"reservations", "reservation", "disk", "allocation_info"} {
 		if member, ok := v[key]; ok {
 			text, _ := json.Marshal(member)
 			out += " " + key + normal(string(text))

@@ -100,7 +100,7 @@ func onOffer(path string) bool {
 	if strings.HasPrefix(path, ".offers.") {
 		return false
 	}
-	for _, suffix := range []string{".offers", ".offers[].resources", ".offers[].executor_ids", ".offered_resources"} {
+	for _, suffix := range []string{".offers", ".offers[].resources", ".offers[].executor_ids", ".offered_resources", ".offered_resources_full", ".roles[].offered"} {
 		if strings.HasSuffix(path, suffix) {
 			return true
 		}

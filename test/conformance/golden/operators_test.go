@@ -45,9 +45,10 @@ func (c *cluster) maintenance(t *testing.T, after func()) {
 	p.playTo(t, 16*time.Second)
 	c.files(t, dir+"18-GET_AGENTS-down", dir+"18-GET_MAINTENANCE_STATUS-down", dir+"19-STOP_MAINTENANCE",
 		dir+"20-GET_MAINTENANCE_SCHEDULE-up", dir+"20-GET_MAINTENANCE_STATUS-up")
+	p.Play(t.Context(), func(line Line) bool { return eventKey(line.Call) == "TEARDOWN" })
+	after() // its framework is still there
 	p.Play(t.Context(), nil)
 	p.Rest()
-	after() // its framework is still there
 	p.Close()
 	c.files(t, dir+"21-TEARDOWN-operator-unknown-completed")
 	operator.finish(t)

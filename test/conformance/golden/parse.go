@@ -76,14 +76,14 @@ func Exchanges(root, folder string) ([]Exchange, error) {
 	return all, nil
 }
 
-// late are exchanges whose second they share with those that they follow.
-var late = map[string]bool{"sem-remove-quota": true, "quota-delete": true, "sem-set-quota-again": true, "REMOVE_NESTED_CONTAINER": true}
+// late are exchanges whose second they share with those that they follow, and the names that put them there.
+var late = map[string]string{"sem-remove-quota": "~", "quota-delete": "~", "REMOVE_NESTED_CONTAINER": "~", "sem-set-quota-again": "sem-set-quota-deprecated-again"}
 
 // order sorts by time, and within a second by name: "x" before "x-again".
 func (e Exchange) order() string {
 	name := strings.TrimSuffix(path.Base(e.Name), ".http")
-	if late[name] {
-		name = "~" + name
+	if place, ok := late[name]; ok {
+		name = place
 	}
 	return e.Date + " " + name
 }
