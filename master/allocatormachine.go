@@ -150,8 +150,8 @@ func (m *allocatorMachine) emit(ctx context.Context, emit func(string, float64))
 	for _, r := range f.Roles {
 		if r.Frameworks {
 			emit(prefix+"roles/"+r.Role+"/shares/dominant", r.Share)
-			emit(prefix+"offer_filters/roles/"+r.Role+"/active", float64(r.Filters))
 		}
+		emit(prefix+"offer_filters/roles/"+r.Role+"/active", float64(r.Filters))
 		quota := prefix + "quota/roles/" + r.Role + "/resources/"
 		for name, amount := range r.Guarantee {
 			emit(quota+name+"/guarantee", amount)

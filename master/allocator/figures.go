@@ -8,7 +8,7 @@ import (
 
 // Figures are what metrics say of an allocator at one moment.
 type Figures struct {
-	// Roles are those with frameworks or quota, sorted by name.
+	// Roles are those with frameworks, a weight or quota, sorted by name.
 	Roles []RoleFigures
 	// Consumed is what counts against quota, of each role that consumes anything; the root's path is empty.
 	Consumed map[string]map[string]float64
@@ -52,6 +52,11 @@ func (a *Allocator) Figures() Figures {
 				own[c.role] = &RoleFigures{Role: c.role.path, Share: c.role.as.share, Frameworks: true}
 			}
 			own[c.role].Filters += len(c.filters)
+		}
+	}
+	for path := range a.tree.weights {
+		if r := a.tree.find(path); own[r] == nil {
+			own[r] = &RoleFigures{Role: path, Share: r.as.share}
 		}
 	}
 	for _, r := range a.limited {

@@ -139,6 +139,7 @@ func (c *Core) removeFramework(f *framework) {
 	for _, t := range f.tasksInOrder() {
 		status := c.masterStatus(t, mesos.TaskState_TASK_KILLED, mesos.TaskStatus_REASON_FRAMEWORK_REMOVED,
 			"Framework "+string(f.id)+" removed")
+		status.ExecutorId = nil // as in Mesos
 		switch {
 		case !Terminal(t.rec.State):
 			c.endTask(t, status)

@@ -178,7 +178,7 @@ func (p *Player) withOffers(call []byte) []byte {
 	case ours != nil:
 		member["offer_ids"] = ours
 	case kind == "ACKNOWLEDGE" && idPattern.MatchString(uuid) && p.t.translate(uuid) == uuid:
-		member["uuid"] = p.newest(lookup(member, "task_id.value"))
+		member["uuid"] = p.acknowledged(uuid, lookup(member, "task_id.value"))
 	default:
 		return call
 	}
@@ -187,6 +187,29 @@ func (p *Player) withOffers(call []byte) []byte {
 		return call
 	}
 	return changed
+}
+
+// acknowledged is the uuid of our update that stands for the recorded one with that uuid: of the same state, or else the
+// newest of the task.
+func (p *Player) acknowledged(recorded, task string) string {
+	i := slices.IndexFunc(p.c.Lines, func(l Line) bool { return strings.Contains(string(l.Event), `"uuid":"`+recorded+`"`) })
+	if i < 0 {
+		return p.newest(task)
+	}
+	key, uuid := eventKey(p.c.Lines[i].Event), ""
+	p.wait(p.Patience, func() bool {
+		for _, event := range p.got {
+			var doc map[string]any
+			if event.key == key && json.Unmarshal(event.raw, &doc) == nil {
+				uuid = lookup(doc, "update.status.uuid")
+			}
+		}
+		return uuid != ""
+	})
+	if uuid == "" {
+		return p.newest(task)
+	}
+	return uuid
 }
 
 // newest is the uuid of our last update of a task, for one whose updates are other than the

@@ -42,11 +42,18 @@ const (
 	standInMissing  = "/usr/bin/false"
 )
 
+// The drained task was to ignore SIGTERM, and died of it: the signal came before its shell had read that far.
+const (
+	recordedTrap = `trap "" TERM`
+	standInTrap  = `trap - TERM `
+)
+
 // normal replaces ids, times, addresses and versions.
 func normal(text string) string {
 	text = strings.ReplaceAll(strings.ReplaceAll(text, "[/no/such/bin...]", "[/usr/bin/fal...]"), recordedMissing, standInMissing)
 	text = strings.ReplaceAll(text, recordedExecutor, standInExecutor)
 	text = strings.ReplaceAll(text, "exec python3 /tmp/peers/cap/exec.py", standInExecutor) // in a body that was recorded compressed
+	text = strings.ReplaceAll(text, standInTrap, recordedTrap)
 	text = sortedResources(text)
 	for _, r := range rules {
 		text = r.pattern.ReplaceAllString(text, r.with)
