@@ -123,6 +123,15 @@ func New(config Config) *Allocator {
 
 // Step carries out commands in order, and then offers what is free.
 func (a *Allocator) Step(now time.Time, commands []core.AllocatorEvent) Ready {
+	a.carryOut(now, commands)
+	offers := a.allocate()
+	answers := a.answers
+	a.answers = nil
+	return Ready{Offers: offers, Answers: answers, Wake: a.wake()}
+}
+
+// carryOut is a step up to its offers.
+func (a *Allocator) carryOut(now time.Time, commands []core.AllocatorEvent) {
 	a.now = now
 	if len(commands)*8 > a.clients {
 		a.stale = true // putting all in order once is cheaper than each at its turn
@@ -135,10 +144,6 @@ func (a *Allocator) Step(now time.Time, commands []core.AllocatorEvent) Ready {
 		a.all = true // agents that nobody wanted, and where nothing changed, are skipped
 		a.sweep = now.Add(a.config.Interval)
 	}
-	offers := a.allocate()
-	answers := a.answers
-	a.answers = nil
-	return Ready{Offers: offers, Answers: answers, Wake: a.wake()}
 }
 
 // Runs counts the steps that looked at agents.

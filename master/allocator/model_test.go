@@ -45,7 +45,18 @@ func playPlain(seed uint64) error {
 			}
 		}
 		done += 1 + len(batch)
-		ready := a.Step(w.now, batch)
+		a.CarryOut(w.now, batch)
+		promised := promises(a, w.plain)
+		ready := a.Finish()
+		if err := kept(promised, ready.Offers, w.quotaOn); err != nil {
+			return fmt.Errorf("after %d commands, %s: %w", done, describe(batch), err)
+		}
+		for agent, who := range promises(a, w.plain) {
+			if lent(ready.Offers, agent) {
+				continue // a shared volume goes round, one framework a cycle
+			}
+			return fmt.Errorf("after %d commands, %s: %s of %s is still to be offered, says the explanation", done, describe(batch), agent, who)
+		}
 		if err := a.CheckInvariants(); err != nil {
 			return fmt.Errorf("after %d commands, %s: %w", done, describe(batch), err)
 		}

@@ -37,16 +37,7 @@ func (a *Allocator) part(ag *agent, c *client, debt *role) []portion {
 }
 
 // admits says whether a client may be offered an agent at all.
-func (a *Allocator) admits(ag *agent, c *client) bool {
-	can := c.framework.can
-	switch {
-	case ag.gpus && !can.gpu && !a.config.OfferGPUsToAll, ag.oneRole && can.multiRole, ag.flatRoles && c.role.parent.parent != nil:
-		return false
-	case !can.region && !a.local(ag):
-		return false
-	}
-	return c.constraints.admit(ag.info)
-}
+func (a *Allocator) admits(ag *agent, c *client) bool { return a.obstacle(ag, c) == "" }
 
 // unlent leaves out the shared volumes that were offered in this cycle already.
 func (a *Allocator) unlent(ag *agent, part []portion) []portion {
