@@ -139,7 +139,11 @@ func (p *Player) Play(ctx context.Context, stop func(Line) bool) {
 func (p *Player) unit(what string) string { return fmt.Sprintf("%s#%d %s", p.c.Name, p.n, what) }
 
 func (p *Player) call(ctx context.Context, line Line) {
-	body := p.withOffers(line.Call)
+	body := line.Call
+	if p.t.Rewrite != nil {
+		body = p.t.Rewrite(body) // as long as its spelling is the recorded one
+	}
+	body = p.withOffers(body)
 	r := Request{Method: http.MethodPost, Path: p.c.Open.Path, Header: p.c.Open.Header.Clone(), Body: body, agent: p.c.Open.agent}
 	if id := p.head.Get("Mesos-Stream-Id"); id != "" {
 		r.Header.Set("Mesos-Stream-Id", id)
