@@ -46,7 +46,7 @@ func (a *App) frameworkCommand() *cobra.Command {
 			return a.teardownFramework(cmd.Context(), args[0])
 		},
 	}
-	cmd.AddCommand(ls, teardown)
+	cmd.AddCommand(ls, a.frameworkOffers(), teardown)
 	return cmd
 }
 

@@ -79,3 +79,41 @@ func TestQuotasWeightsAndRolesOfARealMaster(t *testing.T) {
 		agora(ExitUsage, args...)
 	}
 }
+
+func TestWhyAsksARealMaster(t *testing.T) {
+	addr := realMaster(t)
+	for _, c := range []struct {
+		code int
+		says string
+		args []string
+	}{
+		{ExitNotFound, "No framework has the role 'web'", []string{"why", "role", "web"}},
+		{ExitNotFound, "No task 'x'", []string{"why", "task", "x"}},
+		{ExitNotFound, "agora framework ls", []string{"why", "framework", "x"}},
+		{ExitNotFound, "agora framework ls", []string{"framework", "offers", "x"}},
+		{ExitUsage, "NAME=AMOUNT", []string{"why", "role", "web", "--need", "cpus"}},
+		{ExitUsage, "", []string{"why"}},
+	} {
+		if code, out, stderr := run(t, append([]string{"--master", addr}, c.args...)...); code != c.code || !strings.Contains(out+stderr, c.says) {
+			t.Errorf("agora %v: exit %d %q, want %d %q", c.args, code, out+stderr, c.code, c.says)
+		}
+	}
+}
+
+func TestWhySaysCauseAndRemedyFirst(t *testing.T) {
+	var answer whyAnswer
+	if err := json.Unmarshal([]byte(`{"task":{"id":"t","state":"TASK_FAILED","message":"oom","summary":"The task has ended."},"more":3,"frameworks":[{"name":"f",
+		"roles":[{"role":"r","summary":"None of 1 agents.","change":"Add an agent.","agents":[{"hostname":"h","verdict":"IN_USE","lacks":{"cpus":2}}]}]}]}`), &answer); err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	a := &App{Out: &out}
+	if err := a.printWhy(answer); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"Task t, TASK_FAILED: The task has ended.\noom\n", "f in role r: None of 1 agents.\nWhat would help: Add an agent.\n", "h       IN_USE    cpus:2", "3 more frameworks"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in:\n%s", want, out.String())
+		}
+	}
+}

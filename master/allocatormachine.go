@@ -31,7 +31,7 @@ type allocatorMachine struct {
 	queued atomic.Int64
 
 	mu      sync.Mutex
-	waiting []chan allocator.Figures
+	waiting []func(*allocator.Allocator)
 	last    allocator.Figures
 }
 
@@ -90,39 +90,56 @@ func (m *allocatorMachine) run(now time.Time, commands []core.AllocatorEvent) ti
 	return ready.Wake
 }
 
-// tell answers those who wait for figures.
+// tell answers those who ask.
 func (m *allocatorMachine) tell() {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	if len(m.waiting) == 0 {
-		return
-	}
-	m.last = m.allocator.Figures()
-	for _, to := range m.waiting {
-		to <- m.last
-	}
+	waiting := m.waiting
 	m.waiting = nil
+	m.mu.Unlock()
+	for _, look := range waiting {
+		look(m.allocator)
+	}
 }
 
-// figures asks the loop, that alone may look at the allocator. When ctx ends before, they are the last ones.
-func (m *allocatorMachine) figures(ctx context.Context) allocator.Figures {
-	to := make(chan allocator.Figures, 1)
+// ask has the loop look, that alone may look at the allocator. It is false when the loop or ctx ended before.
+func ask[T any](ctx context.Context, m *allocatorMachine, look func(*allocator.Allocator) T) (answer T, answered bool) {
+	to := make(chan T, 1)
 	m.mu.Lock()
-	m.waiting = append(m.waiting, to)
+	m.waiting = append(m.waiting, func(a *allocator.Allocator) { to <- look(a) })
 	m.mu.Unlock()
 	m.queued.Add(1)
 	if m.loop.Post(ctx, nil) != nil {
 		m.queued.Add(-1)
 	}
 	select {
-	case f := <-to:
-		return f
+	case answer = <-to:
+		return answer, true
 	case <-m.loop.Done():
 	case <-ctx.Done():
 	}
+	return answer, false
+}
+
+// figures are the last ones when ctx ends before there are new ones.
+func (m *allocatorMachine) figures(ctx context.Context) allocator.Figures {
+	f, answered := ask(ctx, m, (*allocator.Allocator).Figures)
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if answered {
+		m.last = f
+	}
 	return m.last
+}
+
+// explain answers questions, false when ctx ended before.
+func (m *allocatorMachine) explain(ctx context.Context, questions []allocator.Question) ([]allocator.Explanation, bool) {
+	return ask(ctx, m, func(a *allocator.Allocator) []allocator.Explanation {
+		answers := make([]allocator.Explanation, len(questions))
+		for i, q := range questions {
+			answers[i] = a.Explain(q)
+		}
+		return answers
+	})
 }
 
 // emit gives Mesos's keys of the allocator.

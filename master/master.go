@@ -178,6 +178,7 @@ func (m *Master) wire() error {
 		Leader:         func() httpapi.Leader { return *m.leader.Load() },
 		Metrics:        m.metrics,
 		Families:       families,
+		Explain:        m.allocator.explain,
 		Flags:          m.cfg.FlagValues,
 		LogDir:         m.cfg.LogDir,
 		LogFile:        m.cfg.LogFile,

@@ -259,7 +259,7 @@ func holders(ag *agent, lacks map[string]float64) []Holder {
 	var out []Holder
 	for _, h := range ag.held {
 		has := map[string]float64{}
-		for _, p := range h.portions {
+		for _, p := range ag.heldBy(h.client) {
 			if _, wanted := lacks[p.kind.name]; wanted || len(lacks) == 0 {
 				has[p.kind.name] += float64(p.amount.count(p.kind)) / 1000
 			}

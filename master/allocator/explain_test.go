@@ -31,8 +31,8 @@ func promises(a *allocator.Allocator, p *plain) map[core.AgentID]string {
 }
 
 // kept compares promises with the next offers: each agent is offered to somebody, and no other is. With quota one
-// agent's offer may use up what another was promised from.
-func kept(promised map[core.AgentID]string, offers []core.AllocatorOffer, quota bool) error {
+// agent's offer may use up what another was promised from; shared volumes of round may have to wait for the next sweep.
+func kept(promised map[core.AgentID]string, offers []core.AllocatorOffer, quota bool, round map[core.AgentID]bool) error {
 	got := map[core.AgentID]bool{}
 	for _, o := range offers {
 		got[o.Agent] = true
@@ -41,18 +41,16 @@ func kept(promised map[core.AgentID]string, offers []core.AllocatorOffer, quota 
 		}
 	}
 	for agent, who := range promised {
-		if !got[agent] && !(quota && len(offers) > 0) {
+		if !got[agent] && !round[agent] && !(quota && len(offers) > 0) {
 			return fmt.Errorf("%s is not offered, and the explanation promised it to %s", agent, who)
 		}
 	}
 	return nil
 }
 
-// lent says whether offers of an agent hold shared volumes.
-func lent(offers []core.AllocatorOffer, agent core.AgentID) bool {
-	return slices.ContainsFunc(offers, func(o core.AllocatorOffer) bool {
-		return o.Agent == agent && slices.ContainsFunc(o.Resources, func(r *mesos.Resource) bool { return r.Shared != nil })
-	})
+// lent says whether an offer holds shared volumes.
+func lent(o core.AllocatorOffer) bool {
+	return slices.ContainsFunc(o.Resources, func(r *mesos.Resource) bool { return r.Shared != nil })
 }
 
 func (c *cluster) why(t *testing.T, framework string, need map[string]float64) allocator.AgentVerdict {

@@ -32,6 +32,7 @@ func (c *Core) accept(f *framework, call *scheduler.Call_Accept) {
 		x.remaining = x.remaining.plus(o.resources)
 		c.removeOffer(o)
 		f.rec.Counters.OffersAccepted++
+		c.ended(o, acceptedOffer(call))
 	}
 	for _, op := range call.GetOperations() {
 		c.operate(x, op)
@@ -107,7 +108,9 @@ func (c *Core) refuseOffers(f *framework, call *scheduler.Call_Accept, problem s
 			c.removeOffer(o)
 			continue
 		}
-		c.returnOffer(o)
+		c.removeOffer(o)
+		c.allocatorReturn(o.given, 0)
+		c.ended(o, &EndedOffer{Outcome: OfferWithdrawn, Problem: problem})
 	}
 	message := "Task launched with invalid offers: " + problem
 	for _, op := range call.GetOperations() {

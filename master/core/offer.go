@@ -138,6 +138,7 @@ func (c *Core) removeOffer(o *offer) {
 func (c *Core) returnOffer(o *offer) {
 	c.removeOffer(o)
 	c.allocatorReturn(o.given, 0)
+	c.ended(o, &EndedOffer{Outcome: OfferWithdrawn})
 }
 
 // rescind takes an offer back and tells the framework.
@@ -148,13 +149,15 @@ func (c *Core) rescind(o *offer) {
 	if planted.Active("master-stale-offer") {
 		c.allocatorRecover(o.framework.id, o.agent.id, o.resources, nil)
 	} else {
-		c.returnOffer(o)
+		c.removeOffer(o)
+		c.allocatorReturn(o.given, 0)
 	}
 	c.tellRescinded(o)
 }
 
 func (c *Core) tellRescinded(o *offer) {
 	o.framework.rec.Counters.OffersRescinded++
+	c.ended(o, &EndedOffer{Outcome: OfferRescinded})
 	c.toFramework(o.framework, &scheduler.Event{Type: scheduler.Event_RESCIND.Enum(),
 		Rescind: &scheduler.Event_Rescind{OfferId: offerID(o.id)}})
 }
@@ -194,5 +197,6 @@ func (c *Core) decline(f *framework, call *scheduler.Call_Decline) {
 		c.removeOffer(o)
 		f.rec.Counters.OffersDeclined++
 		c.allocatorReturn(o.given, refusal)
+		c.ended(o, &EndedOffer{Outcome: OfferDeclined, Refusal: refusal})
 	}
 }

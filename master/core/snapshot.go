@@ -64,6 +64,8 @@ type Framework struct {
 	CompletedTasks   View[Task] // oldest first
 	Executors        View[Executor]
 	Counters         FrameworkCounters
+	// Offers are the last ones that came to an end, oldest first.
+	Offers []*EndedOffer
 }
 
 // Task is one task. Base holds what never changes.

@@ -71,6 +71,8 @@ var routeTable = map[string]routeAccess{
 	"/agent":                {realm: readwrite}, // the agent asks again
 	"/api/agora/relay":      {realm: agents},
 	"/api/agora/link":       {realm: agents},
+	"/api/agora/why":        {realm: readonly},
+	"/api/agora/offers":     {realm: readonly},
 	"/health":               {realm: open},
 	"/version":              {realm: open},
 	"/redirect":             {realm: open},

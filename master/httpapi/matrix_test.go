@@ -213,6 +213,8 @@ var routeSamples = map[string]sample{
 	"/files/read":           {path: "/files/read?path=/master/log", asks: asks(auth.AccessMesosLog)},
 	"/files/download":       {path: "/files/download?path=/master/log", asks: asks(auth.AccessMesosLog)},
 	"/files/debug":          {asks: asks(auth.GetEndpoint, "/files/debug")},
+	"/api/agora/why":        {path: "/api/agora/why?framework=m-0000"},
+	"/api/agora/offers":     {path: "/api/agora/offers?framework=m-0000"},
 }
 
 // plain are the routes that are asked by a GET and ask for nothing but a name.

@@ -12,6 +12,8 @@ import (
 var help = map[string]string{
 	"/api/v1":               "The operator API: calls in JSON or protobuf, by POST.",
 	"/api/v1/scheduler":     "The scheduler API: SUBSCRIBE opens a stream of events, other calls name it by Mesos-Stream-Id.",
+	"/api/agora/offers":     "How the last offers to the framework of the parameter framework ended.",
+	"/api/agora/why":        "What keeps a framework, the frameworks of a role, or a task from being offered what it needs; the parameters are framework, role, task, need, agent and agents.",
 	"/create-volumes":       "Creates persistent volumes on reserved resources of an agent, by POST.",
 	"/destroy-volumes":      "Destroys persistent volumes of an agent, by POST.",
 	"/files/browse":         "Lists what is below the path of the parameter path.",

@@ -62,6 +62,9 @@ func (s *Server) routes() map[string]http.HandlerFunc {
 
 		"/metrics/prometheus": s.get(s.metricsPrometheus),
 
+		"/api/agora/why":    s.leading(s.get(s.why)),
+		"/api/agora/offers": s.leading(s.get(s.offerHistory)),
+
 		"/redirect":        s.redirect,
 		"/state":           s.leading(s.get(s.state)),
 		"/state-summary":   s.leading(s.get(s.stateSummary)),

@@ -19,6 +19,7 @@ import (
 
 	"agora.dev/agora/internal/broadcast"
 	"agora.dev/agora/internal/metrics"
+	"agora.dev/agora/master/allocator"
 	"agora.dev/agora/master/core"
 )
 
@@ -46,6 +47,8 @@ type Config struct {
 	Metrics  *metrics.Registry
 	// Families describe the figures for Prometheus.
 	Families *metrics.Families
+	// Explain answers questions about the allocator's decisions; false: not in time.
+	Explain func(context.Context, []allocator.Question) ([]allocator.Explanation, bool)
 	// Flags are shown by /flags; LogDir and Cluster by /state.
 	Flags           map[string]string
 	LogDir, Cluster string
