@@ -74,22 +74,13 @@ func (c *Core) fill(t *task, in *mesos.TaskStatus) *mesos.TaskStatus {
 	if status.Timestamp == nil {
 		status.Timestamp = c.seconds()
 	}
-	if t.exec.kind == Command && limitation(status.GetReason()) {
+	if t.exec.kind == Command && status.GetReason() == mesos.TaskStatus_REASON_CONTAINER_LIMITATION_MEMORY {
 		// The container of such a task is its executor's: the agent ended both, and says so.
 		status.Source, status.ContainerStatus = mesos.TaskStatus_SOURCE_AGENT.Enum(), nil
 		return status
 	}
 	status.ContainerStatus = c.containerStatus(t, status.GetContainerStatus())
 	return status
-}
-
-// limitation says that a container was ended for what it took.
-func limitation(reason mesos.TaskStatus_Reason) bool {
-	switch reason {
-	case mesos.TaskStatus_REASON_CONTAINER_LIMITATION, mesos.TaskStatus_REASON_CONTAINER_LIMITATION_DISK, mesos.TaskStatus_REASON_CONTAINER_LIMITATION_MEMORY:
-		return true
-	}
-	return false
 }
 
 // containerStatus describes the container of a task; what the executor says wins.
