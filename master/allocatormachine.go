@@ -131,15 +131,17 @@ func (m *allocatorMachine) figures(ctx context.Context) allocator.Figures {
 	return m.last
 }
 
-// explain answers questions, false when ctx ended before.
+// explain answers questions, false when ctx ended before. Each is a turn of the loop of its own, so that offers are made between them.
 func (m *allocatorMachine) explain(ctx context.Context, questions []allocator.Question) ([]allocator.Explanation, bool) {
-	return ask(ctx, m, func(a *allocator.Allocator) []allocator.Explanation {
-		answers := make([]allocator.Explanation, len(questions))
-		for i, q := range questions {
-			answers[i] = a.Explain(q)
+	answers := make([]allocator.Explanation, 0, len(questions))
+	for _, q := range questions {
+		answer, answered := ask(ctx, m, func(a *allocator.Allocator) allocator.Explanation { return a.Explain(q) })
+		if !answered {
+			return nil, false
 		}
-		return answers
-	})
+		answers = append(answers, answer)
+	}
+	return answers, true
 }
 
 // emit gives Mesos's keys of the allocator.

@@ -148,6 +148,11 @@ func (a *Allocator) explainRole(c *client, need []needed, q Question) RoleExplan
 		}
 	}
 	out.Agents = easiest(out.Agents, q.Most)
+	for i := range out.Agents {
+		if v := &out.Agents[i]; v.Verdict == InUse {
+			v.Holders = holders(a.agents[v.Agent], v.Lacks)
+		}
+	}
 	return out
 }
 
@@ -240,7 +245,7 @@ func (a *Allocator) obstacle(ag *agent, c *client) Verdict {
 func (a *Allocator) missing(v *AgentVerdict, ag *agent, c *client, need []needed) {
 	switch {
 	case shortfall(c.allowed(ag.total), need) == nil:
-		v.Verdict, v.Holders = InUse, holders(ag, v.Lacks)
+		v.Verdict = InUse
 	case shortfall(ag.total, need) != nil:
 		v.Verdict, v.Lacks = TooSmall, shortfall(ag.total, need)
 	default:

@@ -153,3 +153,20 @@ func TestTheEasiestAgentComesFirst(t *testing.T) {
 		t.Errorf("got %+v", role)
 	}
 }
+
+// BenchmarkExplain asks about one framework in one role and 10,000 agents that another holds.
+func BenchmarkExplain(b *testing.B) {
+	c := newCluster(b)
+	commands := []core.AllocatorEvent{framework("other", "o")}
+	for i := range 10_000 {
+		commands = append(commands, c.agent(fmt.Sprint("x", i), "cpus:4;mem:1024"))
+	}
+	c.step(commands...)
+	c.step(framework("f", "r"))
+	q := allocator.Question{Framework: "f", Need: map[string]float64{"cpus": 2}, Most: 10}
+	for b.Loop() {
+		if answer := c.a.Explain(q); answer.Roles[0].Counts[allocator.InUse] != 10_000 {
+			b.Fatalf("%+v", answer.Roles[0].Counts)
+		}
+	}
+}
