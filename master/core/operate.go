@@ -47,8 +47,8 @@ func (c *Core) convert(x *acceptance, op *mesos.Offer_Operation) {
 		return
 	}
 	change := conversionOf(op)
-	if !x.remaining.contains(change.from) {
-		c.operationError(x.framework, op, x.remaining.String()+" does not contain "+change.from.String())
+	if i := slices.IndexFunc(change.from, func(one amount) bool { return !x.remaining.contains(amounts{one}) }); i >= 0 {
+		c.operationError(x.framework, op, x.remaining.String()+" does not contain "+change.from[i:i+1].String())
 		return
 	}
 	c.withdraw(x, change.from.onlyShared())
