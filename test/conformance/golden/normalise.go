@@ -61,7 +61,10 @@ func normal(text string) string {
 	return text
 }
 
-var resourceList = regexp.MustCompile(`[a-z]+\([^;"]*\):[^;" ]+(; [a-z]+\([^;"]*\):[^;" ]+)+`)
+// oneResource is one as Mesos prints it, in which parentheses are nested once.
+const oneResource = `[a-z]+(?:\([^()]*(?:\([^()]*\)[^()]*)*\))+(?:\[[^];"]*\])?:[^;" ]+`
+
+var resourceList = regexp.MustCompile(oneResource + `(?:; ` + oneResource + `)+`)
 
 // sortedResources puts lists of resources in texts in order: they are sets.
 func sortedResources(text string) string {

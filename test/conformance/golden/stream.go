@@ -51,7 +51,7 @@ type received struct {
 
 // Start opens a conversation's stream, and compares its head.
 func (t *Tester) Start(ctx context.Context, c *Conversation) (*Player, error) {
-	p := &Player{t: t, c: c, Patience: 6 * time.Second, change: make(chan struct{}), bound: map[string][]any{}, seen: map[string]bool{}}
+	p := &Player{t: t, c: c, Patience: 7 * time.Second, change: make(chan struct{}), bound: map[string][]any{}, seen: map[string]bool{}}
 	response, err := t.open(ctx, c.Open)
 	if err != nil {
 		return nil, err
