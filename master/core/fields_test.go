@@ -2,7 +2,6 @@ package core
 
 import (
 	"cmp"
-	"fmt"
 	"math"
 	"runtime/debug"
 	"strings"
@@ -10,6 +9,7 @@ import (
 
 	"agora.dev/agora/api/mesos/v1"
 	"agora.dev/agora/api/mesos/v1/scheduler"
+	"agora.dev/agora/internal/testkit/fieldskit"
 	"agora.dev/agora/master/validation"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -17,35 +17,24 @@ import (
 
 // example fills every field of a message down to a depth, with ids of what prepared has.
 func example(m protoreflect.Message, depth int) {
+	fieldskit.Fill(m, depth, func(f protoreflect.FieldDescriptor) protoreflect.Value { return oddValues(f)[0] }, known)
+}
+
+// known fills messages that have to name something, or to be of a certain form.
+func known(m protoreflect.Message) bool {
 	switch v := m.Interface().(type) {
 	case *mesos.FrameworkID:
 		v.Value = ptr("m-0000")
-		return
 	case *mesos.AgentID:
 		v.Value = ptr("m-S0")
-		return
 	case *mesos.OfferID:
 		v.Value = ptr("m-O0")
-		return
 	case *mesos.Resource:
 		v.Name, v.Type, v.Scalar = ptr("cpus"), mesos.Value_SCALAR.Enum(), &mesos.Value_Scalar{Value: ptr(1.0)}
-		return
+	default:
+		return false
 	}
-	fields := m.Descriptor().Fields()
-	for i := range fields.Len() {
-		f := fields.Get(i)
-		switch {
-		case f.IsMap() || f.Message() != nil && depth <= 0 && f.Cardinality() != protoreflect.Required:
-		case f.IsList() && f.Message() != nil:
-			example(m.Mutable(f).List().AppendMutable().Message(), depth-1)
-		case f.IsList():
-			m.Mutable(f).List().Append(oddValues(f)[0])
-		case f.Message() != nil:
-			example(m.Mutable(f).Message(), depth-1)
-		default:
-			m.Set(f, oddValues(f)[0])
-		}
-	}
+	return true
 }
 
 // oddValues are values of a field; the first one is plain.
@@ -91,41 +80,11 @@ func oddValues(f protoreflect.FieldDescriptor) (list []protoreflect.Value) {
 	return list
 }
 
-// eachOdd calls visit with every field that is set dropped, and with each odd value of it.
-func eachOdd(m protoreflect.Message, visit func(what string)) {
-	var set []protoreflect.FieldDescriptor
-	m.Range(func(f protoreflect.FieldDescriptor, _ protoreflect.Value) bool {
-		set = append(set, f)
-		return true
-	})
-	for _, f := range set {
-		value := m.Get(f)
-		m.Clear(f)
-		visit("without " + string(f.FullName()))
-		if f.Message() == nil && !f.IsList() {
-			for i, odd := range oddValues(f) {
-				m.Set(f, odd)
-				visit(fmt.Sprintf("with odd value %d of %s", i, f.FullName()))
-			}
-		}
-		m.Set(f, value)
-		switch {
-		case f.Message() == nil || f.IsMap():
-		case f.IsList():
-			for i := range value.List().Len() {
-				eachOdd(value.List().Get(i).Message(), visit)
-			}
-		default:
-			eachOdd(value.Message(), visit)
-		}
-	}
-}
-
 // stepOdd carries a call with each of its fields dropped or odd out on a cluster, one at a time, as the edge does: what
 // validation refuses does not come to the core.
 func stepOdd(t *testing.T, call *scheduler.Call, at proto.Message) (asked, refused int) {
 	s, used := prepared(t), 0
-	eachOdd(at.ProtoReflect(), func(what string) {
+	fieldskit.Each(at.ProtoReflect(), oddValues, func(what string) {
 		asked++
 		copied := proto.CloneOf(call)
 		if err := cmp.Or(proto.CheckInitialized(copied), validation.Call(copied, "")); err != nil {
