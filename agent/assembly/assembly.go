@@ -97,10 +97,11 @@ func New(ctx context.Context, config agent.Config, log *slog.Logger) (*Stack, er
 func (s *Stack) Close() error {
 	// What is below the agent's group is in use, or is removed by Stop.
 	_ = s.linux.Close()
+	var err error
 	if s.docker != nil {
-		_ = s.docker.Close()
+		err = s.docker.Close()
 	}
-	return errors.Join(s.networks.close(), s.launcher.close())
+	return errors.Join(err, s.networks.close(), s.launcher.close())
 }
 
 // stopTimeout bounds how long Stop waits for one container to be gone.

@@ -1,6 +1,7 @@
 package containerizer
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -125,4 +126,19 @@ func (l *Lives) State(id ID) (state State, ok bool) {
 // Children returns the containers directly nested in id, sorted.
 func (l *Lives) Children(id ID) []ID {
 	return slices.Sorted(maps.Keys(l.children[id]))
+}
+
+// Await waits until done is closed. That it was counts also when ctx is over.
+func Await(ctx context.Context, done <-chan struct{}) error {
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+	}
+	select {
+	case <-done:
+		return nil
+	default:
+		return ctx.Err()
+	}
 }

@@ -54,14 +54,15 @@ func (c *Containerizer) launchDebug(ctx context.Context, b *box, spec containeri
 	if err != nil {
 		return 0, err
 	}
-	c.work.Go(func() {
-		_, _ = io.Copy(files[1], s.stderr)
-		files[1].Close()
-	})
-	c.work.Go(func() {
-		_, _ = io.Copy(files[0], s.stdout)
-		files[0].Close()
-	})
+	for i, from := range []io.Reader{s.stdout, s.stderr} {
+		c.work.Go(func() {
+			_, err := io.Copy(files[i], from)
+			if err = errors.Join(err, files[i].Close()); err != nil {
+				c.log.Warn("output of a command in a container is lost", "container", spec.ID, "error", err)
+				_, _ = io.Copy(io.Discard, from) // else who writes it waits
+			}
+		})
+	}
 	return b.pid, nil
 }
 

@@ -190,7 +190,9 @@ func openOutput(sandbox, name string) (*os.File, error) {
 		return nil, err
 	}
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok && os.Getuid() == 0 {
-		_ = f.Chown(int(stat.Uid), int(stat.Gid))
+		if err := f.Chown(int(stat.Uid), int(stat.Gid)); err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
 	}
 	return f, nil
 }

@@ -114,17 +114,10 @@ func (c *Containerizer) Wait(ctx context.Context, id containerizer.ID) (containe
 	if err != nil {
 		return containerizer.Termination{}, err
 	}
-	select {
-	case <-b.ended:
-		return b.result, nil
-	case <-ctx.Done():
+	if err := containerizer.Await(ctx, b.ended); err != nil {
+		return containerizer.Termination{}, err
 	}
-	select {
-	case <-b.ended:
-		return b.result, nil
-	default:
-		return containerizer.Termination{}, ctx.Err()
-	}
+	return b.result, nil
 }
 
 // Signal implements containerizer.Containerizer.
@@ -151,10 +144,8 @@ func (c *Containerizer) Destroy(ctx context.Context, id containerizer.ID) error 
 		if b.cancel != nil {
 			b.cancel(errDestroyed)
 		}
-		select {
-		case <-b.ready:
-		case <-ctx.Done():
-			return fmt.Errorf("destroy container %s: %w", each, ctx.Err())
+		if err := containerizer.Await(ctx, b.ready); err != nil {
+			return fmt.Errorf("destroy container %s: %w", each, err)
 		}
 		err = c.config.Launcher.Destroy(ctx, string(each))
 		if err != nil && !errors.Is(err, launcher.ErrUnknownContainer) {

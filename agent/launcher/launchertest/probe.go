@@ -68,7 +68,9 @@ func probing(r *Rig) {
 	made := 0
 	for line := range strings.Lines(out) {
 		if count, ok := strings.CutPrefix(line, probeFinished); ok {
-			_, _ = fmt.Sscan(count, &made)
+			if _, err := fmt.Sscan(count, &made); err != nil {
+				r.T.Errorf("probe: %q: %v", line, err)
+			}
 			continue
 		}
 		r.T.Errorf("probe: %s", strings.TrimSpace(line))
