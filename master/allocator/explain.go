@@ -223,22 +223,13 @@ func (a *Allocator) judgeStage(v AgentVerdict, ag *agent, c *client, part []port
 
 // obstacle is what keeps a whole agent from a client; empty when nothing does.
 func (a *Allocator) obstacle(ag *agent, c *client) Verdict {
-	can := c.framework.can
 	switch {
 	case !ag.active:
 		return Inactive
 	case !a.inUse(ag):
 		return NotListed
-	case ag.gpus && !can.gpu && !a.config.OfferGPUsToAll:
-		return GPUs
-	case ag.oneRole && can.multiRole, ag.flatRoles && c.role.parent.parent != nil:
-		return AgentCapability
-	case !can.region && !a.local(ag):
-		return OtherRegion
-	case !c.constraints.admit(ag.info):
-		return Constraints
 	}
-	return ""
+	return a.mismatch(ag, c)
 }
 
 // missing finds out why less is free for a client than it needs.

@@ -11,7 +11,7 @@ import (
 // stage's part, which pays it.
 func (a *Allocator) part(ag *agent, c *client, debt *role) []portion {
 	refusals := ag.filters.of(c)
-	if refusals.knows(ag.version) || !a.admits(ag, c) {
+	if refusals.knows(ag.version) || a.mismatch(ag, c) != "" {
 		return nil
 	}
 	allowed := c.allowed(ag.free)
@@ -36,8 +36,21 @@ func (a *Allocator) part(ag *agent, c *client, debt *role) []portion {
 	return part
 }
 
-// admits says whether a client may be offered an agent at all.
-func (a *Allocator) admits(ag *agent, c *client) bool { return a.obstacle(ag, c) == "" }
+// mismatch is what keeps an agent that is in use from a client, whatever it has; empty when nothing does.
+func (a *Allocator) mismatch(ag *agent, c *client) Verdict {
+	can := c.framework.can
+	switch {
+	case ag.gpus && !can.gpu && !a.config.OfferGPUsToAll:
+		return GPUs
+	case ag.oneRole && can.multiRole, ag.flatRoles && c.role.parent.parent != nil:
+		return AgentCapability
+	case !can.region && !a.local(ag):
+		return OtherRegion
+	case !c.constraints.admit(ag.info):
+		return Constraints
+	}
+	return ""
+}
 
 // unlent leaves out the shared volumes that were offered in this cycle already.
 func (a *Allocator) unlent(ag *agent, part []portion) []portion {
