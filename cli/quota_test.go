@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"agora.dev/agora/api/agora/why"
 	"agora.dev/agora/master"
 )
 
@@ -101,7 +102,7 @@ func TestWhyAsksARealMaster(t *testing.T) {
 }
 
 func TestWhySaysCauseAndRemedyFirst(t *testing.T) {
-	var answer whyAnswer
+	var answer why.Answer
 	if err := json.Unmarshal([]byte(`{"task":{"id":"t","state":"TASK_FAILED","message":"oom","summary":"The task has ended."},"more":3,"frameworks":[{"name":"f",
 		"roles":[{"role":"r","summary":"None of 1 agents.","change":"Add an agent.","agents":[{"hostname":"h","verdict":"IN_USE","lacks":{"cpus":2}}]}]}]}`), &answer); err != nil {
 		t.Fatal(err)

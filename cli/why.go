@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"agora.dev/agora/api/agora/why"
 	"agora.dev/agora/client/operator"
 )
 
@@ -78,61 +79,23 @@ func (a *App) whyOf(use, short, example string, complete func(*cobra.Command, []
 	return cmd
 }
 
-// whyAnswer is what a master says.
-type whyAnswer struct {
-	Need map[string]float64 `json:"need"`
-	Task *struct {
-		ID      string `json:"id"`
-		State   string `json:"state"`
-		Agent   string `json:"agent_id"`
-		Reason  string `json:"reason,omitempty"`
-		Message string `json:"message,omitempty"`
-		Summary string `json:"summary"`
-	} `json:"task,omitempty"`
-	Frameworks []whyFramework `json:"frameworks"`
-	More       int            `json:"more,omitempty"`
-}
-
-type whyFramework struct {
-	ID    string `json:"id"`
-	Name  string `json:"name"`
-	Roles []struct {
-		Role    string         `json:"role"`
-		Summary string         `json:"summary"`
-		Change  string         `json:"change"`
-		Counts  map[string]int `json:"agents_by_verdict"`
-		Agents  []struct {
-			ID       string             `json:"id"`
-			Hostname string             `json:"hostname"`
-			Verdict  string             `json:"verdict"`
-			Reason   string             `json:"reason"`
-			Change   string             `json:"change"`
-			Lacks    map[string]float64 `json:"lacks,omitempty"`
-		} `json:"agents"`
-	} `json:"roles"`
-}
-
 func (a *App) why(ctx context.Context, q url.Values) error {
 	body, err := a.masterGet(ctx, "/api/agora/why?"+q.Encode())
 	if err != nil {
 		return err
 	}
-	var answer whyAnswer
+	var answer why.Answer
 	if err := json.Unmarshal(body, &answer); err != nil {
 		return fmt.Errorf("answer of master %s: %w", a.masterAddr(), err)
 	}
 	if a.output == "json" || a.output == "yaml" {
-		var whole any // all that the master says
-		if err := json.Unmarshal(body, &whole); err != nil {
-			return err
-		}
-		return a.print(table{Value: whole})
+		return a.print(table{Value: answer})
 	}
 	return a.printWhy(answer)
 }
 
 // printWhy says the cause and the remedy first.
-func (a *App) printWhy(answer whyAnswer) error {
+func (a *App) printWhy(answer why.Answer) error {
 	if t := answer.Task; t != nil {
 		fmt.Fprintf(a.Out, "Task %s, %s: %s\n", t.ID, t.State, t.Summary)
 		if t.Message != "" {
@@ -142,7 +105,7 @@ func (a *App) printWhy(answer whyAnswer) error {
 	for _, f := range answer.Frameworks {
 		for _, r := range f.Roles {
 			fmt.Fprintf(a.Out, "\n%s in role %s: %s\n", f.Name, r.Role, r.Summary)
-			if r.Change != "" && r.Change != "None." {
+			if r.Change != "" {
 				fmt.Fprintf(a.Out, "What would help: %s\n", r.Change)
 			}
 			t := table{Columns: []string{"AGENT", "VERDICT", "LACKS", "REASON", "WHAT WOULD HELP", "ID"}, Wide: 2}
@@ -198,25 +161,8 @@ func (a *App) frameworkOffers() *cobra.Command {
 	return cmd
 }
 
-// endedOffer is an offer as the master remembers it.
-type endedOffer struct {
-	ID         string             `json:"id"`
-	Agent      string             `json:"agent_id"`
-	Hostname   string             `json:"hostname"`
-	Role       string             `json:"role"`
-	Resources  map[string]float64 `json:"resources"`
-	Sent       float64            `json:"sent"`
-	Ended      float64            `json:"ended,omitempty"`
-	Outcome    string             `json:"outcome"`
-	Refusal    float64            `json:"refuse_seconds,omitempty"`
-	Operations []string           `json:"operations,omitempty"`
-	Problem    string             `json:"problem,omitempty"`
-}
-
 func (a *App) printOffers(body []byte) error {
-	var answer struct {
-		Offers []endedOffer `json:"offers"`
-	}
+	var answer why.Offers
 	if err := json.Unmarshal(body, &answer); err != nil {
 		return fmt.Errorf("answer of master %s: %w", a.masterAddr(), err)
 	}

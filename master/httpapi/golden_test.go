@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"agora.dev/agora/api/mesos/v1"
+	"agora.dev/agora/master/allocator"
 	"agora.dev/agora/master/core"
 	"agora.dev/agora/master/registry"
 )
@@ -44,7 +45,10 @@ func newEdgeWith(t *testing.T, access Access) *edge {
 		Flags:    map[string]string{"port": "5050"},
 		LogDir:   "/log",
 		Access:   access,
-		Version:  Version{Version: "1.12.0", GitSHA: "c1b42f79d157aa900be5cbb0c1023f1479962aa7", BuildDate: "2026-11-21", BuildUser: "root", BuildTime: 1},
+		Explain: func(_ context.Context, questions []allocator.Question) ([]allocator.Explanation, bool) {
+			return make([]allocator.Explanation, len(questions)), true
+		},
+		Version: Version{Version: "1.12.0", GitSHA: "c1b42f79d157aa900be5cbb0c1023f1479962aa7", BuildDate: "2026-11-21", BuildUser: "root", BuildTime: 1},
 	})
 	e.core.Step(time.Now(), core.Elected{Contents: registry.NewContents()})
 	t.Cleanup(e.Close)

@@ -9,39 +9,42 @@ import (
 	"strconv"
 	"strings"
 
+	"agora.dev/agora/api/agora/why"
 	"agora.dev/agora/api/mesos/v1"
 	"agora.dev/agora/master/allocator"
 	"agora.dev/agora/master/core"
 )
 
-// Bounds of one answer: frameworks of a role, and agents of each role.
+// Bounds of one answer: frameworks of a role, agents of each role when it is not said and at most, and tasks of a holder.
 const (
 	mostExplained      = 50
 	agentsExplained    = 10
 	maxAgentsExplained = 1000
+	tasksExplained     = 10
 )
 
 // why explains to the sender of a request what it may see. See docs/design/why.md.
 func (s *Server) why(w http.ResponseWriter, r *http.Request) {
-	a := &whyAnswer{viewer: s.viewer(r), snapshot: s.visible(r), Frameworks: []whyFramework{}}
-	questions, status, problem := a.questions(r.URL.Query().Get)
+	e := newExplainer(s.viewer(r), s.visible(r))
+	questions, status, problem := e.questions(r.URL.Query().Get)
 	if problem != "" {
 		text(w, status, problem)
 		return
 	}
-	var answers []allocator.Explanation
-	answered := false
-	if s.cfg.Explain != nil {
-		answers, answered = s.cfg.Explain(r.Context(), questions)
-	}
+	answers, answered := s.cfg.Explain(r.Context(), questions)
 	if !answered {
 		text(w, http.StatusServiceUnavailable, "The allocator did not answer in time; try again")
 		return
 	}
 	for i, answer := range answers {
-		a.add(questions[i], answer)
+		e.add(questions[i], answer)
 	}
-	body, err := json.Marshal(a)
+	document(w, r, e.answer)
+}
+
+// document answers with a value as JSON.
+func document(w http.ResponseWriter, r *http.Request, value any) {
+	body, err := json.Marshal(value)
 	if err != nil {
 		text(w, http.StatusInternalServerError, err.Error())
 		return
@@ -49,68 +52,32 @@ func (s *Server) why(w http.ResponseWriter, r *http.Request) {
 	view(w, r, func(out *writer) { out.buf = append(out.buf, body...) })
 }
 
-// whyAnswer is the body of /api/agora/why.
-type whyAnswer struct {
-	viewer   *viewer
-	snapshot *core.Snapshot
-
-	Need       map[string]float64 `json:"need"`
-	Task       *whyTask           `json:"task,omitempty"`
-	Frameworks []whyFramework     `json:"frameworks"`
-
-	// More is how many frameworks of the role were left out.
-	More int `json:"more,omitempty"`
+// explainer puts explanations into words, for one viewer and one state.
+type explainer struct {
+	viewer     *viewer
+	snapshot   *core.Snapshot
+	agents     map[core.AgentID]*core.Agent
+	frameworks map[core.FrameworkID]*core.Framework
+	// tasks are those that are not at an end, of frameworks that were asked for.
+	tasks  map[core.FrameworkID]map[core.AgentID][]string
+	answer why.Answer
 }
 
-type whyTask struct {
-	ID      string `json:"id"`
-	State   string `json:"state"`
-	Agent   string `json:"agent_id"`
-	Reason  string `json:"reason,omitempty"`
-	Message string `json:"message,omitempty"`
-	Summary string `json:"summary"`
-}
-
-type whyFramework struct {
-	ID    string    `json:"id"`
-	Name  string    `json:"name"`
-	Roles []whyRole `json:"roles"`
-}
-
-type whyRole struct {
-	Role           string         `json:"role"`
-	Suppressed     bool           `json:"suppressed"`
-	Share          float64        `json:"dominant_share"`
-	FrameworkShare float64        `json:"framework_share"`
-	Summary        string         `json:"summary"`
-	Change         string         `json:"change"`
-	Counts         map[string]int `json:"agents_by_verdict"`
-	Agents         []whyAgent     `json:"agents"`
-}
-
-type whyAgent struct {
-	ID       string             `json:"id"`
-	Hostname string             `json:"hostname"`
-	Verdict  string             `json:"verdict"`
-	Reason   string             `json:"reason"`
-	Change   string             `json:"change"`
-	Lacks    map[string]float64 `json:"lacks,omitempty"`
-	Role     string             `json:"role,omitempty"`
-	Until    float64            `json:"until,omitempty"`
-	Holders  []whyHolder        `json:"holders,omitempty"`
-}
-
-type whyHolder struct {
-	Framework string             `json:"framework_id,omitempty"`
-	Name      string             `json:"framework_name,omitempty"`
-	Role      string             `json:"role,omitempty"`
-	Has       map[string]float64 `json:"has"`
-	Tasks     []string           `json:"tasks,omitempty"`
+func newExplainer(viewer *viewer, snapshot *core.Snapshot) *explainer {
+	e := &explainer{viewer: viewer, snapshot: snapshot, agents: map[core.AgentID]*core.Agent{}, frameworks: map[core.FrameworkID]*core.Framework{},
+		tasks: map[core.FrameworkID]map[core.AgentID][]string{}, answer: why.Answer{Frameworks: []why.Framework{}}}
+	for agent := range snapshot.Agents.All() {
+		e.agents[agent.ID] = agent
+	}
+	for f := range snapshot.Frameworks.All() {
+		e.frameworks[f.ID] = f
+	}
+	return e
 }
 
 // questions are those that the parameters ask, or what is wrong with them.
-func (a *whyAnswer) questions(parameter func(string) string) (questions []allocator.Question, status int, problem string) {
-	q := allocator.Question{Role: parameter("role"), Agent: core.AgentID(parameter("agent")), Most: agentsExplained}
+func (e *explainer) questions(parameter func(string) string) (questions []allocator.Question, status int, problem string) {
+	q := allocator.Question{Framework: core.FrameworkID(parameter("framework")), Role: parameter("role"), Agent: core.AgentID(parameter("agent")), Most: agentsExplained}
 	if given := parameter("agents"); given != "" {
 		n, err := strconv.Atoi(given)
 		if err != nil || n < 0 || n > maxAgentsExplained {
@@ -121,47 +88,59 @@ func (a *whyAnswer) questions(parameter func(string) string) (questions []alloca
 	if q.Need, problem = parseNeed(parameter("need")); problem != "" {
 		return nil, http.StatusBadRequest, problem
 	}
-	if q.Agent != "" && a.agent(q.Agent) == nil {
+	id := parameter("task")
+	switch {
+	case q.Agent != "" && e.agents[q.Agent] == nil:
 		return nil, http.StatusNotFound, "No agent '" + string(q.Agent) + "'"
-	}
-	framework := parameter("framework")
-	switch id := parameter("task"); {
 	case id != "":
-		task, owner := a.findTask(id, framework)
-		if task == nil {
+		if !e.aboutTask(id, &q) {
 			return nil, http.StatusNotFound, "No task '" + id + "'. Of one that was never launched only its framework knows: ask for the framework, with what the task needs"
 		}
-		a.Task = explainTask(task)
-		q.Role = cmp.Or(q.Role, roleOfTask(task))
-		framework = string(owner.ID)
-		if q.Need == nil {
-			q.Need = needOf(task)
-		}
-	case framework == "" && q.Role == "":
+	case q.Framework == "" && q.Role == "":
 		return nil, http.StatusBadRequest, "Give the parameter framework, role or task"
-	case q.Role != "" && !a.viewer.role(q.Role):
-		return nil, http.StatusNotFound, "No framework has the role '" + q.Role + "'"
 	}
-	a.Need = q.Need
-	for f := range a.snapshot.Frameworks.All() {
-		if framework != "" && string(f.ID) != framework || q.Role != "" && !slices.Contains(rolesOf(f.Info), q.Role) {
+	e.answer.Need = q.Need
+	if questions = e.each(q); len(questions) > 0 || e.answer.Task != nil {
+		return questions, http.StatusOK, ""
+	}
+	if q.Framework != "" {
+		return nil, http.StatusNotFound, "No framework '" + string(q.Framework) + "'" + inRole(q.Role)
+	}
+	return nil, http.StatusNotFound, "No framework has the role '" + q.Role + "'"
+}
+
+// each is a question for every framework that is meant.
+func (e *explainer) each(q allocator.Question) (questions []allocator.Question) {
+	if q.Role != "" && !e.viewer.role(q.Role) {
+		return nil
+	}
+	for f := range e.snapshot.Frameworks.All() {
+		if q.Framework != "" && f.ID != q.Framework || q.Role != "" && !slices.Contains(rolesOf(f.Info), q.Role) {
 			continue
 		}
 		if len(questions) == mostExplained {
-			a.More++
+			e.answer.More++
 			continue
 		}
 		one := q
 		one.Framework = f.ID
 		questions = append(questions, one)
 	}
-	switch {
-	case len(questions) > 0 || a.Task != nil:
-		return questions, http.StatusOK, ""
-	case framework != "":
-		return nil, http.StatusNotFound, "No framework '" + framework + "'" + inRole(q.Role)
+	return questions
+}
+
+// aboutTask completes a question about a task: its framework, in its role, for as much as it has. It is false for none that is known.
+func (e *explainer) aboutTask(id string, q *allocator.Question) bool {
+	task, owner := e.findTask(id, q.Framework)
+	if task == nil {
+		return false
 	}
-	return nil, http.StatusNotFound, "No framework has the role '" + q.Role + "'"
+	e.answer.Task = explainTask(task)
+	q.Framework, q.Role = owner.ID, cmp.Or(q.Role, roleOfTask(task))
+	if q.Need == nil {
+		q.Need = needOf(task)
+	}
+	return true
 }
 
 func inRole(role string) string {
@@ -197,29 +176,11 @@ func parseNeed(given string) (need map[string]float64, problem string) {
 	return need, ""
 }
 
-func (a *whyAnswer) agent(id core.AgentID) *core.Agent {
-	for agent := range a.snapshot.Agents.All() {
-		if agent.ID == id {
-			return agent
-		}
-	}
-	return nil
-}
-
-func (a *whyAnswer) framework(id core.FrameworkID) *core.Framework {
-	for f := range a.snapshot.Frameworks.All() {
-		if f.ID == id {
-			return f
-		}
-	}
-	return nil
-}
-
 // findTask is a task of a framework, or of any when it is not said.
-func (a *whyAnswer) findTask(id, framework string) (*core.Task, *core.Framework) {
-	for _, frameworks := range []core.View[core.Framework]{a.snapshot.Frameworks, a.snapshot.CompletedFrameworks} {
+func (e *explainer) findTask(id string, framework core.FrameworkID) (*core.Task, *core.Framework) {
+	for _, frameworks := range []core.View[core.Framework]{e.snapshot.Frameworks, e.snapshot.CompletedFrameworks} {
 		for f := range frameworks.All() {
-			if framework != "" && string(f.ID) != framework {
+			if framework != "" && f.ID != framework {
 				continue
 			}
 			for _, tasks := range []core.View[core.Task]{f.Tasks, f.UnreachableTasks, f.CompletedTasks} {

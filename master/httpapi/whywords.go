@@ -7,37 +7,38 @@ import (
 	"strings"
 	"time"
 
+	"agora.dev/agora/api/agora/why"
 	"agora.dev/agora/api/mesos/v1"
 	"agora.dev/agora/master/allocator"
 	"agora.dev/agora/master/core"
 )
 
 // add puts one explanation into words, without what the viewer may not see.
-func (a *whyAnswer) add(q allocator.Question, e allocator.Explanation) {
-	f := a.framework(q.Framework)
-	if f == nil || !e.Known {
+func (e *explainer) add(q allocator.Question, answer allocator.Explanation) {
+	f := e.frameworks[q.Framework]
+	if f == nil || !answer.Known {
 		return
 	}
-	out := whyFramework{ID: string(f.ID), Name: f.Info.GetName(), Roles: []whyRole{}}
-	for _, r := range e.Roles {
-		if !a.viewer.role(r.Role) {
+	out := why.Framework{ID: string(f.ID), Name: f.Info.GetName(), Roles: []why.Role{}}
+	for _, r := range answer.Roles {
+		if !e.viewer.role(r.Role) {
 			continue
 		}
-		role := whyRole{Role: r.Role, Suppressed: r.Suppressed, Share: r.Share, FrameworkShare: r.FrameworkShare, Counts: map[string]int{}, Agents: []whyAgent{}}
+		role := why.Role{Role: r.Role, Suppressed: r.Suppressed, Share: r.Share, FrameworkShare: r.FrameworkShare, Counts: map[string]int{}, Agents: []why.Agent{}}
 		for verdict, n := range r.Counts {
 			role.Counts[string(verdict)] = n
 		}
 		for _, v := range r.Agents {
-			role.Agents = append(role.Agents, a.agentVerdict(f, v))
+			role.Agents = append(role.Agents, e.agentVerdict(v))
 		}
-		role.Summary, role.Change = a.summary(f, e, r, role.Agents)
+		role.Summary, role.Change = roleSummary(f, answer, r, role.Agents)
 		out.Roles = append(out.Roles, role)
 	}
-	a.Frameworks = append(a.Frameworks, out)
+	e.answer.Frameworks = append(e.answer.Frameworks, out)
 }
 
-// summary says in one sentence what is in the way in a role, and the smallest change.
-func (a *whyAnswer) summary(f *core.Framework, e allocator.Explanation, r allocator.RoleExplanation, agents []whyAgent) (summary, change string) {
+// roleSummary says in one sentence what is in the way in a role, and the smallest change.
+func roleSummary(f *core.Framework, answer allocator.Explanation, r allocator.RoleExplanation, agents []why.Agent) (summary, change string) {
 	total := 0
 	for _, n := range r.Counts {
 		total += n
@@ -50,78 +51,90 @@ func (a *whyAnswer) summary(f *core.Framework, e allocator.Explanation, r alloca
 		return "The framework is not active.", "Its scheduler has to subscribe again."
 	case r.Suppressed:
 		return "The framework suppressed offers for this role.", "Its scheduler sends REVIVE."
-	case e.Waiting:
-		return fmt.Sprintf("After the master's election nothing is offered before most of %d agents are back.", e.Expected), "Wait, or start the agents that are missing."
+	case answer.Waiting:
+		return fmt.Sprintf("After the master's election nothing is offered before most of %d agents are back.", answer.Expected), "Wait, or start the agents that are missing."
 	case total == 0:
 		return "The cluster has no agents.", "Start an agent: agora agent --master=ADDRESS."
 	case offered > 0:
-		return fmt.Sprintf("Nothing is in the way: %d of %d agents are offered next, to who has the smallest share first.", offered, total), "None."
+		return fmt.Sprintf("Nothing is in the way: %d of %d agents are offered next, to who has the smallest share first.", offered, total), ""
 	case len(agents) == 0:
 		return fmt.Sprintf("None of %d agents can be offered.", total), "Ask for more agents to see why."
 	}
 	return fmt.Sprintf("None of %d agents can be offered. The nearest is %s: %s", total, agents[0].Hostname, agents[0].Reason), agents[0].Change
 }
 
-func (a *whyAnswer) agentVerdict(f *core.Framework, v allocator.AgentVerdict) whyAgent {
-	out := whyAgent{ID: string(v.Agent), Hostname: v.Hostname, Verdict: string(v.Verdict), Lacks: v.Lacks}
-	if v.Role != "" && a.viewer.role(v.Role) {
+func (e *explainer) agentVerdict(v allocator.AgentVerdict) why.Agent {
+	out := why.Agent{ID: string(v.Agent), Hostname: v.Hostname, Verdict: string(v.Verdict), Lacks: v.Lacks}
+	if v.Role != "" && e.viewer.role(v.Role) {
 		out.Role = v.Role
 	}
 	if !v.Until.IsZero() {
 		out.Until = float64(v.Until.UnixMilli()) / 1000
 	}
 	for _, h := range v.Holders {
-		out.Holders = append(out.Holders, a.holder(v.Agent, h))
+		out.Holders = append(out.Holders, e.holder(v.Agent, h))
 	}
-	out.Reason, out.Change = a.words(v, out)
+	out.Reason, out.Change = e.words(v, out)
 	return out
 }
 
 // holder names who has what is missing, and with which tasks; who may not be seen has no name.
-func (a *whyAnswer) holder(agent core.AgentID, h allocator.Holder) whyHolder {
-	out := whyHolder{Has: h.Has}
-	f := a.framework(h.Framework)
-	if f == nil || !a.viewer.role(h.Role) {
-		return out
+func (e *explainer) holder(agent core.AgentID, h allocator.Holder) why.Holder {
+	f := e.frameworks[h.Framework]
+	if f == nil || !e.viewer.role(h.Role) {
+		return why.Holder{Has: h.Has}
 	}
-	out.Framework, out.Name, out.Role = string(f.ID), f.Info.GetName(), h.Role
-	for task := range f.Tasks.All() {
-		if task.Base.GetAgentId().GetValue() == string(agent) && !terminal(task.State) && len(out.Tasks) < agentsExplained {
-			out.Tasks = append(out.Tasks, task.Base.GetTaskId().GetValue())
+	tasks := e.tasksOf(f)[agent]
+	return why.Holder{Framework: string(f.ID), Name: f.Info.GetName(), Role: h.Role, Has: h.Has, Tasks: tasks[:min(len(tasks), tasksExplained)]}
+}
+
+// tasksOf are the tasks of a framework that are not at an end, by agent.
+func (e *explainer) tasksOf(f *core.Framework) map[core.AgentID][]string {
+	if e.tasks[f.ID] == nil {
+		by := map[core.AgentID][]string{}
+		for task := range f.Tasks.All() {
+			if !terminal(task.State) {
+				agent := core.AgentID(task.Base.GetAgentId().GetValue())
+				by[agent] = append(by[agent], task.Base.GetTaskId().GetValue())
+			}
 		}
+		e.tasks[f.ID] = by
 	}
-	return out
+	return e.tasks[f.ID]
 }
 
 // words are the reason and the smallest change of a verdict.
-func (a *whyAnswer) words(v allocator.AgentVerdict, shown whyAgent) (reason, change string) {
-	lacks := amountsText(v.Lacks)
+func (e *explainer) words(v allocator.AgentVerdict, shown why.Agent) (reason, change string) {
+	lacks, role := amountsText(v.Lacks), "another role"
+	if shown.Role != "" {
+		role = "the role '" + shown.Role + "'"
+	}
 	switch v.Verdict {
 	case allocator.OfferedNext:
-		return "it is offered next.", "None."
+		return "it is offered next.", ""
 	case allocator.JustOffered:
-		return "it was offered a moment ago, and is again in 50 ms.", "None."
+		return "it was offered a moment ago, and is again in 50 ms.", ""
 	case allocator.Declined:
 		left := time.Until(v.Until).Round(time.Second)
 		return fmt.Sprintf("the framework declined as much; its filter lasts %s more.", max(left, 0)), "Its scheduler sends REVIVE, or declines with a smaller refuse_seconds."
 	case allocator.QuotaLimit:
-		return "the limit of the role '" + shown.Role + "' leaves " + lacks + " too little.", "Raise the limit (agora quota set), or end tasks of the role."
+		return "the limit of " + role + " leaves " + lacks + " too little.", "Raise the limit (agora quota set), or end tasks of the role."
 	case allocator.QuotaGuarantees:
 		return "what is free is kept for the guarantees of other roles; " + lacks + " is missing.", "Add agents, or lower the guarantees of other roles (agora quota ls)."
 	case allocator.InUse:
-		return lacks + " is missing; in use by " + a.holdersText(shown.Holders) + ".", "Free " + lacks + " there, or ask for as much less."
+		return lacks + " is missing; in use by " + holdersText(shown.Holders) + ".", "Free " + lacks + " there, or ask for as much less."
 	case allocator.BelowMinimum:
 		return "what is free is less than min_allocatable_resources.", "Lower --min_allocatable_resources, or that of the framework's offer filters."
 	case allocator.Reserved:
-		return lacks + " is missing in what is not reserved; the role '" + shown.Role + "' has it reserved.", "Unreserve it (agora reservation rm), or use a framework of that role."
+		return lacks + " is missing in what is not reserved; " + role + " has it reserved.", "Unreserve it (agora reservation rm), or use a framework of that role."
 	case allocator.TooSmall:
 		return "the whole agent has " + lacks + " too little.", "Add a larger agent, or ask for less."
 	}
-	return a.agentWords(v)
+	return e.agentWords(v)
 }
 
 // agentWords are those about a whole agent.
-func (a *whyAnswer) agentWords(v allocator.AgentVerdict) (reason, change string) {
+func (e *explainer) agentWords(v allocator.AgentVerdict) (reason, change string) {
 	switch v.Verdict {
 	case allocator.FrameworkCapability:
 		return "it is revocable, shared or reserved in a way that the framework does not understand.",
@@ -137,13 +150,13 @@ func (a *whyAnswer) agentWords(v allocator.AgentVerdict) (reason, change string)
 	case allocator.NotListed:
 		return "the master's whitelist does not name it.", "Add the hostname to the file of --whitelist."
 	case allocator.Inactive:
-		return a.inactiveWords(v.Agent)
+		return e.inactiveWords(v.Agent)
 	}
 	return string(v.Verdict), ""
 }
 
-func (a *whyAnswer) inactiveWords(id core.AgentID) (reason, change string) {
-	agent := a.agent(id)
+func (e *explainer) inactiveWords(id core.AgentID) (reason, change string) {
+	agent := e.agents[id]
 	switch {
 	case agent == nil || !agent.Connected:
 		return "it is not connected.", "Start the agent, or mend its network."
@@ -166,7 +179,7 @@ func amountsText(amounts map[string]float64) string {
 	return strings.Join(parts, ";")
 }
 
-func (a *whyAnswer) holdersText(holders []whyHolder) string {
+func holdersText(holders []why.Holder) string {
 	var parts []string
 	for i, h := range holders {
 		if i == 3 {
@@ -186,8 +199,8 @@ func (a *whyAnswer) holdersText(holders []whyHolder) string {
 }
 
 // explainTask says how a task is.
-func explainTask(task *core.Task) *whyTask {
-	out := &whyTask{ID: task.Base.GetTaskId().GetValue(), State: task.State.String(), Agent: task.Base.GetAgentId().GetValue()}
+func explainTask(task *core.Task) *why.Task {
+	out := &why.Task{ID: task.Base.GetTaskId().GetValue(), State: task.State.String(), Agent: task.Base.GetAgentId().GetValue()}
 	if n := len(task.Statuses); n > 0 {
 		last := task.Statuses[n-1]
 		out.Message = last.GetMessage()
