@@ -1,6 +1,7 @@
 package master
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"testing"
@@ -41,7 +42,11 @@ func BenchmarkMetricsOfFrameworks(b *testing.B) {
 	})
 	b.Run("prometheus", func(b *testing.B) {
 		for b.Loop() {
-			b.SetBytes(int64(len(all.AppendPrometheus(nil, families))))
+			var out bytes.Buffer
+			if err := all.Prometheus(&out, families); err != nil {
+				b.Fatal(err)
+			}
+			b.SetBytes(int64(out.Len()))
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	_ "embed"
 	"net/http"
 	"os"
@@ -31,8 +32,13 @@ func (s *Server) metricsPrometheus(w http.ResponseWriter, r *http.Request) {
 		answer(w, refuse(http.StatusInternalServerError, "%s", err))
 		return
 	}
+	var body bytes.Buffer
+	if err := metrics.Of(s.metrics(snapshot)).Prometheus(&body, families); err != nil {
+		answer(w, refuse(http.StatusInternalServerError, "%s", err))
+		return
+	}
 	w.Header().Set("Content-Type", metrics.PrometheusType)
-	w.Write(metrics.Of(s.metrics(snapshot)).AppendPrometheus(nil, families))
+	w.Write(body.Bytes())
 }
 
 func (s *Server) metricsSnapshot(w http.ResponseWriter, r *http.Request) {

@@ -99,8 +99,13 @@ func TestPrometheusHasLabelsHelpAndUnits(t *testing.T) {
 		emit("roles/eng/web/share", 0.5)
 		emit("roles//share", 1)
 		emit("of no family", 1)
+		emit("roles/\xffa/share", 2)
 	})
-	got := string(r.Collect(t.Context()).AppendPrometheus(nil, families))
+	var out strings.Builder
+	if err := r.Collect(t.Context()).Prometheus(&out, families); err != nil {
+		t.Fatal(err)
+	}
+	got := out.String()
 	want := `# HELP agora_load_5min Load over 5min.
 # TYPE agora_load_5min gauge
 agora_load_5min 0.25
@@ -111,10 +116,9 @@ agora_framework_calls_total{name="a/b\"",id="f-0000",call="kill"} 7
 # TYPE agora_role_share gauge
 agora_role_share{role=""} 1
 agora_role_share{role="eng/web"} 0.5
+agora_role_share{role="�a"} 2
 # HELP agora_run_seconds Time of a run.
 # TYPE agora_run_seconds summary
-agora_run_seconds_sum 4
-agora_run_seconds_count 2
 agora_run_seconds{quantile="1"} 3
 agora_run_seconds{quantile="0"} 1
 agora_run_seconds{quantile="0.5"} 2
@@ -123,6 +127,8 @@ agora_run_seconds{quantile="0.95"} 2.9
 agora_run_seconds{quantile="0.99"} 2.98
 agora_run_seconds{quantile="0.999"} 2.998
 agora_run_seconds{quantile="0.9999"} 2.9998
+agora_run_seconds_sum 4
+agora_run_seconds_count 2
 `
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

@@ -1,12 +1,15 @@
 package metrics
 
 import (
-	"bytes"
 	"fmt"
+	"io"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
 )
 
 // Families say what figures mean, and what Prometheus calls them. Make them with ParseFamilies.
@@ -48,6 +51,9 @@ func ParseFamilies(table, prefix string) (*Families, error) {
 			key, help = strings.TrimSpace(key), strings.TrimSpace(help)
 			if !described || help == "" || key == "" || !slices.Contains([]string{"counter", "gauge", "timer"}, kind) {
 				return nil, fmt.Errorf("line %d: want \"kind key = name | help\", got %q", number+1, line)
+			}
+			if kind == "timer" && strings.Contains(key, "{") {
+				return nil, fmt.Errorf("line %d: a timer has no labels: %s", number+1, key)
 			}
 			f.add(&family{kind: kind, key: key, pattern: strings.Split(key, "/"), name: exported(prefix, key, strings.TrimSpace(name), kind), help: help})
 		}
@@ -216,85 +222,84 @@ func (f *family) labels(parts []string) []string {
 	return labels
 }
 
-// value is what a label says; a part that was percent-encoded for the key is as it was.
+// value is what a label says; a part that was percent-encoded for the key is as it was. Prometheus reads nothing of a page with
+// a label that is not UTF-8, and names come from strangers.
 func value(label, part string) string {
 	if strings.Contains(label, "%") {
 		if plain, err := url.PathUnescape(part); err == nil {
-			return plain
+			part = plain
 		}
 	}
-	return part
+	return strings.ToValidUTF8(part, "\uFFFD")
 }
 
 // PrometheusType is the media type of Prometheus's text format.
-const PrometheusType = "text/plain; version=0.0.4; charset=utf-8"
+var PrometheusType = string(expfmt.NewFormat(expfmt.TypeTextPlain))
 
-// AppendPrometheus appends the figures in Prometheus's text format, version 0.0.4. A figure of no family is left out.
-func (c *Collection) AppendPrometheus(dst []byte, families *Families) []byte {
-	samples := map[*family][]byte{}
+// Prometheus writes the figures in Prometheus's text format. A figure of no family is left out.
+func (c *Collection) Prometheus(w io.Writer, families *Families) error {
+	made := map[*family]*dto.MetricFamily{}
 	for _, figure := range c.Figures {
 		one, labels, statistic := families.find(figure.Name)
-		switch {
-		case one == nil:
-		case one.kind == "timer":
-			samples[one] = c.appendSummary(samples[one], one, figure, statistic)
-		default:
-			samples[one] = appendSample(samples[one], one.name, labels, figure.Value)
-		}
-	}
-	for _, one := range families.list {
-		if len(samples[one]) == 0 {
+		if one == nil {
 			continue
 		}
-		kind := one.kind
-		if kind == "timer" {
-			kind = "summary"
+		if made[one] == nil {
+			made[one] = &dto.MetricFamily{Name: &one.name, Help: &one.help, Type: kinds[one.kind]}
 		}
-		dst = fmt.Appendf(dst, "# HELP %s %s\n# TYPE %s %s\n", one.name, one.help, one.name, kind)
-		dst = append(dst, samples[one]...)
+		c.sample(made[one], one, labels, statistic, figure)
 	}
-	return dst
+	for _, one := range families.list {
+		if m := made[one]; m != nil {
+			if _, err := expfmt.MetricFamilyToText(w, m); err != nil {
+				return fmt.Errorf("metric %s: %w", one.name, err)
+			}
+		}
+	}
+	return nil
 }
 
-// appendSummary writes one statistic of a timer; the least and greatest are the quantiles 0 and 1.
-func (c *Collection) appendSummary(dst []byte, f *family, figure Figure, statistic string) []byte {
+var kinds = map[string]*dto.MetricType{"counter": dto.MetricType_COUNTER.Enum(), "gauge": dto.MetricType_GAUGE.Enum(), "timer": dto.MetricType_SUMMARY.Enum()}
+
+// sample adds a figure to its family. A timer is one summary of all its statistics.
+func (c *Collection) sample(to *dto.MetricFamily, f *family, labels []string, statistic string, figure Figure) {
+	metric := &dto.Metric{}
+	for i := 0; i < len(labels); i += 2 {
+		metric.Label = append(metric.Label, &dto.LabelPair{Name: &labels[i], Value: &labels[i+1]})
+	}
+	switch f.kind {
+	case "counter":
+		metric.Counter = &dto.Counter{Value: &figure.Value}
+	case "gauge":
+		metric.Gauge = &dto.Gauge{Value: &figure.Value}
+	default:
+		if len(to.Metric) == 0 {
+			metric.Summary = &dto.Summary{}
+			to.Metric = append(to.Metric, metric)
+		}
+		c.summarise(to.Metric[0].Summary, statistic, figure)
+		return
+	}
+	to.Metric = append(to.Metric, metric)
+}
+
+// summarise adds one statistic of a timer; the least and greatest are the quantiles 0 and 1.
+func (c *Collection) summarise(s *dto.Summary, statistic string, figure Figure) {
+	at := 0.0
 	switch statistic {
 	case "": // the newest one; the summary has them all
 		all := c.timed[figure.Name]
-		dst = appendSample(dst, f.name+"_sum", nil, all.sum/1000)
-		return appendSample(dst, f.name+"_count", nil, float64(all.count))
+		sum := all.sum / 1000
+		s.SampleSum, s.SampleCount = &sum, &all.count
+		return
 	case "count":
-		return dst
+		return
 	case "min":
-		return appendSample(dst, f.name, []string{"quantile", "0"}, figure.Value/1000)
 	case "max":
-		return appendSample(dst, f.name, []string{"quantile", "1"}, figure.Value/1000)
+		at = 1
+	default:
+		at = percentiles[slices.IndexFunc(percentiles, func(p percentile) bool { return p.name == statistic })].at
 	}
-	i := slices.IndexFunc(percentiles, func(p percentile) bool { return p.name == statistic })
-	return appendSample(dst, f.name, []string{"quantile", strconv.FormatFloat(percentiles[i].at, 'g', -1, 64)}, figure.Value/1000)
-}
-
-func appendSample(dst []byte, name string, labels []string, value float64) []byte {
-	dst = append(dst, name...)
-	for i := 0; i < len(labels); i += 2 {
-		dst = append(dst, "{,"[min(i, 1)])
-		dst = append(append(dst, labels[i]...), `="`...)
-		dst = append(append(dst, escape(labels[i+1])...), '"')
-	}
-	if len(labels) > 0 {
-		dst = append(dst, '}')
-	}
-	dst = strconv.AppendFloat(append(dst, ' '), value, 'g', -1, 64)
-	return append(dst, '\n')
-}
-
-// escape protects what would end a label's value.
-func escape(value string) []byte {
-	text := []byte(value)
-	if !bytes.ContainsAny(text, "\\\"\n") {
-		return text
-	}
-	text = bytes.ReplaceAll(text, []byte(`\`), []byte(`\\`))
-	text = bytes.ReplaceAll(text, []byte(`"`), []byte(`\"`))
-	return bytes.ReplaceAll(text, []byte("\n"), []byte(`\n`))
+	value := figure.Value / 1000
+	s.Quantile = append(s.Quantile, &dto.Quantile{Quantile: &at, Value: &value})
 }

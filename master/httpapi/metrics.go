@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"context"
 	"net/http"
 	"time"
@@ -27,9 +28,12 @@ func (s *Server) metricsSnapshot(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) metricsPrometheus(w http.ResponseWriter, r *http.Request) {
-	body := s.cfg.Metrics.Collect(r.Context()).AppendPrometheus(nil, s.cfg.Families)
-	w.Header().Set("Content-Type", metrics.PrometheusType)
-	w.Write(body)
+	var body bytes.Buffer
+	if err := s.cfg.Metrics.Collect(r.Context()).Prometheus(&body, s.cfg.Families); err != nil {
+		text(w, http.StatusInternalServerError, err.Error())
+		return
+	}
+	send(w, r, metrics.PrometheusType, body.Bytes())
 }
 
 // metricList is the answer to GET_METRICS.
