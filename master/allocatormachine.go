@@ -2,6 +2,7 @@ package master
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,7 +32,7 @@ type allocatorMachine struct {
 	queued atomic.Int64
 
 	mu      sync.Mutex
-	waiting []func(*allocator.Allocator)
+	waiting []question
 	last    allocator.Figures
 }
 
@@ -66,7 +67,9 @@ func (m *allocatorMachine) Step(now time.Time, batch [][]core.AllocatorEvent) ti
 
 // Tick implements loop.Machine.
 func (m *allocatorMachine) Tick(now time.Time) time.Time {
-	m.asked.CompareAndSwap(0, m.due.UnixNano())
+	if !m.due.IsZero() { // as it is before the first run
+		m.asked.CompareAndSwap(0, m.due.UnixNano())
+	}
 	return m.run(now, nil)
 }
 
@@ -85,27 +88,40 @@ func (m *allocatorMachine) run(now time.Time, commands []core.AllocatorEvent) ti
 	if len(ready.Offers) > 0 || len(ready.Answers) > 0 {
 		m.offer(ready)
 	}
-	m.tell()
 	m.due = ready.Wake
-	return ready.Wake
+	if m.tell() {
+		m.due = now
+	}
+	return m.due
 }
 
-// tell answers those who ask.
-func (m *allocatorMachine) tell() {
+// tell answers the first of those who ask and are still there, and says whether there are more: between two answers offers are made.
+func (m *allocatorMachine) tell() (more bool) {
 	m.mu.Lock()
-	waiting := m.waiting
-	m.waiting = nil
-	m.mu.Unlock()
-	for _, look := range waiting {
-		look(m.allocator)
+	m.waiting = slices.DeleteFunc(m.waiting, func(q question) bool { return q.ctx.Err() != nil })
+	if len(m.waiting) == 0 {
+		m.mu.Unlock()
+		return false
 	}
+	first := m.waiting[0]
+	m.waiting = slices.Delete(m.waiting, 0, 1)
+	more = len(m.waiting) > 0
+	m.mu.Unlock()
+	first.look(m.allocator)
+	return more
+}
+
+// question is what somebody wants to see of the allocator until ctx ends.
+type question struct {
+	ctx  context.Context
+	look func(*allocator.Allocator)
 }
 
 // ask has the loop look, that alone may look at the allocator. It is false when the loop or ctx ended before.
 func ask[T any](ctx context.Context, m *allocatorMachine, look func(*allocator.Allocator) T) (answer T, answered bool) {
 	to := make(chan T, 1)
 	m.mu.Lock()
-	m.waiting = append(m.waiting, func(a *allocator.Allocator) { to <- look(a) })
+	m.waiting = append(m.waiting, question{ctx, func(a *allocator.Allocator) { to <- look(a) }})
 	m.mu.Unlock()
 	m.queued.Add(1)
 	if m.loop.Post(ctx, nil) != nil {
@@ -131,7 +147,7 @@ func (m *allocatorMachine) figures(ctx context.Context) allocator.Figures {
 	return m.last
 }
 
-// explain answers questions, false when ctx ended before. Each is a turn of the loop of its own, so that offers are made between them.
+// explain answers questions, false when ctx ended before.
 func (m *allocatorMachine) explain(ctx context.Context, questions []allocator.Question) ([]allocator.Explanation, bool) {
 	answers := make([]allocator.Explanation, 0, len(questions))
 	for _, q := range questions {

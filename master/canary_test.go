@@ -20,6 +20,12 @@ func secretValue() *mesos.Secret {
 	return &mesos.Secret{Type: mesos.Secret_VALUE.Enum(), Value: &mesos.Secret_Value{Data: []byte(canary)}}
 }
 
+// write appends what a client reads of a message.
+func write(to *strings.Builder, message proto.Message) {
+	raw, _ := proto.Marshal(message)
+	to.Write(raw)
+}
+
 // secretTask has a secret wherever a task may have one.
 func secretTask(id string, agent *mesos.AgentID) *mesos.TaskInfo {
 	command := func() *mesos.CommandInfo {
@@ -86,7 +92,7 @@ func TestSecretsOfTasksAreShownToNobody(t *testing.T) {
 	if err := client.Call(t.Context(), &scheduler.Call{Type: scheduler.Call_ACCEPT.Enum(), FrameworkId: id, Accept: &scheduler.Call_Accept{
 		OfferIds: []*mesos.OfferID{offer.Id}, Operations: []*mesos.Offer_Operation{launch(denied),
 			{Type: mesos.Offer_Operation_RESERVE.Enum(), Reserve: &mesos.Offer_Operation_Reserve{Resources: []*mesos.Resource{reserved}}},
-			launch(secretTask("secret", offer.AgentId)), launch(incompatible)}}}); err != nil {
+			launch(secretTask("task-with-secrets", offer.AgentId)), launch(incompatible)}}}); err != nil {
 		t.Fatal(err)
 	}
 	if status := next(scheduler.Event_UPDATE).GetUpdate().GetStatus(); status.GetReason() != mesos.TaskStatus_REASON_TASK_UNAUTHORIZED {
@@ -107,7 +113,20 @@ func TestSecretsOfTasksAreShownToNobody(t *testing.T) {
 	if raw, _ := proto.Marshal(run); strings.Count(string(raw), canary) < 5 {
 		t.Error("the agent does not get the secrets")
 	}
-	var shown strings.Builder
+	shown := &strings.Builder{}
+	events, err := admin.Subscribe(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer events.Close()
+	first, err := events.Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(shown, first)
+	if !strings.Contains(shown.String(), "task-with-secrets") {
+		t.Error("a stream does not begin with the task")
+	}
 	for _, path := range []string{"/state", "/tasks", "/frameworks", "/slaves", "/flags", "/metrics/snapshot", "/metrics/prometheus", "/roles", "/state-summary"} {
 		body, err := admin.Get(t.Context(), path)
 		if err != nil {
@@ -122,10 +141,9 @@ func TestSecretsOfTasksAreShownToNobody(t *testing.T) {
 			t.Errorf("%v: %v", kind, err)
 			continue
 		}
-		raw, _ := proto.Marshal(answer)
-		shown.Write(raw)
+		write(shown, answer)
 	}
-	if !strings.Contains(shown.String(), "secret") || !strings.Contains(shown.String(), "CUSTOM") {
+	if !strings.Contains(shown.String(), "task-with-secrets") || !strings.Contains(shown.String(), "CUSTOM") {
 		t.Error("the task and its executor are not shown")
 	}
 	log := s.log.String()

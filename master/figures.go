@@ -43,9 +43,10 @@ func (m *Master) figures(_ context.Context, emit func(string, float64)) {
 	emit("master/event_queue_messages", float64(m.core.waiting[messages].Load()))
 	m.registrar.emit(emit)
 	agentFigures(snapshot, emit)
-	taskFigures(snapshot, emit)
+	tasks := tally{}
+	taskFigures(snapshot, tasks, emit)
 	if m.cfg.FrameworkMetrics {
-		frameworkFigures(snapshot, emit)
+		frameworkFigures(snapshot, tasks, emit)
 	}
 	counterFigures(&snapshot.Counters, emit)
 	operationFigures(&snapshot.Counters, emit)
@@ -102,7 +103,7 @@ func addScalars(sum map[string]float64, list []*mesos.Resource) {
 	}
 }
 
-func taskFigures(snapshot *core.Snapshot, emit func(string, float64)) {
+func taskFigures(snapshot *core.Snapshot, tasks tally, emit func(string, float64)) {
 	var connected, active int
 	states := map[mesos.TaskState]int{}
 	for f := range snapshot.Frameworks.All() {
@@ -112,10 +113,9 @@ func taskFigures(snapshot *core.Snapshot, emit func(string, float64)) {
 		if f.Active {
 			active++
 		}
-		for task := range f.Tasks.All() {
-			states[task.State]++
+		for state, count := range tasks.of(f) {
+			states[state] += count
 		}
-		states[mesos.TaskState_TASK_UNREACHABLE] += f.UnreachableTasks.Len()
 	}
 	n := snapshot.Frameworks.Len()
 	emit("master/frameworks_connected", float64(connected))

@@ -24,12 +24,12 @@ func BenchmarkMetricsOfFrameworks(b *testing.B) {
 		b.Fatal(err)
 	}
 	r := metrics.New()
-	r.Register(func(_ context.Context, emit func(string, float64)) { frameworkFigures(snapshot, emit) })
+	r.Register(func(_ context.Context, emit func(string, float64)) { frameworkFigures(snapshot, tally{}, emit) })
 	b.Run("collect", func(b *testing.B) {
 		for b.Loop() {
 			b.StopTimer() // the pause after a round is no work
 			fresh := metrics.New()
-			fresh.Register(func(_ context.Context, emit func(string, float64)) { frameworkFigures(snapshot, emit) })
+			fresh.Register(func(_ context.Context, emit func(string, float64)) { frameworkFigures(snapshot, tally{}, emit) })
 			b.StartTimer()
 			fresh.Collect(b.Context())
 		}

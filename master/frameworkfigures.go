@@ -2,25 +2,27 @@ package master
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"agora.dev/agora/api/mesos/v1"
 	"agora.dev/agora/api/mesos/v1/scheduler"
 	"agora.dev/agora/master/core"
+	"agora.dev/agora/master/validation"
 )
 
 // frameworkFigures are the figures of each framework that is listed, completed ones too, under the
 // name with which it first came. Mesos docs/monitoring.md, "Frameworks".
-func frameworkFigures(snapshot *core.Snapshot, emit func(string, float64)) {
+func frameworkFigures(snapshot *core.Snapshot, states tally, emit func(string, float64)) {
 	for f := range snapshot.Frameworks.All() {
-		oneFramework(f, emit)
+		oneFramework(f, states.of(f), emit)
 	}
 	for f := range snapshot.CompletedFrameworks.All() {
-		oneFramework(f, emit)
+		oneFramework(f, states.of(f), emit)
 	}
 }
 
-func oneFramework(f *core.Framework, emit func(string, float64)) {
+func oneFramework(f *core.Framework, active map[mesos.TaskState]int, emit func(string, float64)) {
 	prefix := "master/frameworks/" + percentEncoded(f.FirstName) + "/" + string(f.ID) + "/"
 	subscribed := 0.0
 	if f.Connected {
@@ -40,18 +42,12 @@ func oneFramework(f *core.Framework, emit func(string, float64)) {
 	for name, value := range map[string]uint64{"sent": n.OffersSent, "accepted": n.OffersAccepted, "declined": n.OffersDeclined, "rescinded": n.OffersRescinded} {
 		emit(prefix+"offers/"+name, float64(value))
 	}
-	for _, role := range f.Info.GetRoles() {
+	for _, role := range validation.Roles(f.Info) {
 		suppressed := 0.0
-		for _, one := range f.SuppressedRoles {
-			if one == role {
-				suppressed = 1
-			}
+		if slices.Contains(f.SuppressedRoles, role) {
+			suppressed = 1
 		}
 		emit(prefix+"roles/"+role+"/suppressed", suppressed)
-	}
-	active := map[mesos.TaskState]int{mesos.TaskState_TASK_UNREACHABLE: f.UnreachableTasks.Len()}
-	for task := range f.Tasks.All() {
-		active[task.State]++
 	}
 	for number, name := range mesos.TaskState_name {
 		if state := mesos.TaskState(number); core.Terminal(state) {
@@ -60,6 +56,22 @@ func oneFramework(f *core.Framework, emit func(string, float64)) {
 			emit(prefix+"tasks/active/"+strings.ToLower(name), float64(active[state]))
 		}
 	}
+}
+
+// tally keeps how many tasks of a framework its agents have, or had when they were last heard of, by state: counting them is
+// most of the work of a round.
+type tally map[*core.Framework]map[mesos.TaskState]int
+
+func (t tally) of(f *core.Framework) map[mesos.TaskState]int {
+	states := t[f]
+	if states == nil {
+		states = map[mesos.TaskState]int{mesos.TaskState_TASK_UNREACHABLE: f.UnreachableTasks.Len()}
+		for task := range f.Tasks.All() {
+			states[task.State]++
+		}
+		t[f] = states
+	}
+	return states
 }
 
 // total emits the counts of an enumeration's values, and their sum.

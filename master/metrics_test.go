@@ -107,3 +107,16 @@ func TestTimeoutOfMetricsIsADuration(t *testing.T) {
 		t.Errorf("got %d %s", r.StatusCode, body)
 	}
 }
+
+// The first run of the loop is due to nobody: the time before it is no latency.
+func TestTheFirstAllocationHasNoLatency(t *testing.T) {
+	m := startMaster(t, master.Deps{})
+	startAgent(t, m)
+	subscribe(t, m, codec.JSON, nil).expect(scheduler.Event_OFFERS)
+	all := figures(t, m)
+	for _, key := range []string{"", "/max", "/p9999"} {
+		if got := all["allocator/mesos/allocation_run_latency_ms"+key]; got < 0 || got > 60_000 {
+			t.Errorf("latency%s: %v ms", key, got)
+		}
+	}
+}

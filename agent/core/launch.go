@@ -231,8 +231,8 @@ func (c *Core) newTask(e *executorRun, info *mesos.TaskInfo) *mesos.Task {
 	t := &mesos.Task{
 		Name: info.Name, TaskId: info.GetTaskId(), FrameworkId: e.framework.info.GetId(),
 		AgentId: info.GetAgentId(), State: mesos.TaskState_TASK_STAGING.Enum(), Resources: info.GetResources(),
-		Labels: info.GetLabels(), Discovery: info.GetDiscovery(), Container: info.GetContainer(),
-		HealthCheck: info.GetHealthCheck(), KillPolicy: info.GetKillPolicy(), Limits: info.GetLimits(),
+		Labels: info.GetLabels(), Discovery: info.GetDiscovery(), Container: secrets.WithoutContainer(info.GetContainer()),
+		HealthCheck: secrets.WithoutHealthCheck(info.GetHealthCheck()), KillPolicy: info.GetKillPolicy(), Limits: info.GetLimits(),
 	}
 	if e.kind != Command {
 		t.ExecutorId = e.info.GetExecutorId()

@@ -27,7 +27,8 @@ func TestNoSecretIsWrittenDown(t *testing.T) {
 		Command: command(), Container: container(), Executor: &mesos.ExecutorInfo{ExecutorId: id, Command: command(), Container: container()},
 		HealthCheck: &mesos.HealthCheck{Command: command()}, Check: &mesos.CheckInfo{Command: &mesos.CheckInfo_Command{Command: command()}}}
 	before := proto.CloneOf(info)
-	for _, written := range []proto.Message{secrets.WithoutTask(info), secrets.WithoutExecutor(info.Executor)} {
+	told := (&Core{}).newTask(&executorRun{framework: &framework{info: &mesos.FrameworkInfo{Id: &mesos.FrameworkID{Value: proto.String("f")}}}, info: info.Executor}, info)
+	for _, written := range []proto.Message{secrets.WithoutTask(info), secrets.WithoutExecutor(info.Executor), told} {
 		b, err := proto.Marshal(written)
 		if err != nil {
 			t.Fatal(err)

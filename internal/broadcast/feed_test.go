@@ -192,3 +192,23 @@ func TestCloseEndsReadersInEveryState(t *testing.T) {
 		}
 	}
 }
+
+// A reader whose turn to join comes while the feed closes is in a batch, where Close does not see it.
+func TestAReaderThatJoinsWhileTheFeedClosesEnds(t *testing.T) {
+	f := &Feed[string]{cfg: config(), wake: make(chan struct{}, 1), quit: make(chan struct{}), at: []int{0}, lagging: map[*Reader]struct{}{}}
+	ours, theirs := net.Pipe()
+	defer theirs.Close()
+	r := f.Join(ours, hello)
+	batch := f.take(nil)
+	f.Close()
+	f.round(batch, nil)
+	f.stop()
+	select {
+	case <-r.Done():
+	default:
+		t.Fatal("the reader goes on in a feed that is closed")
+	}
+	if r.Err() != ErrClosed {
+		t.Errorf("it ended for %v", r.Err())
+	}
+}

@@ -131,9 +131,15 @@ func (f *Feed[T]) deliver(buf []byte) []byte {
 // end is the number of the chunk that comes next. The caller holds mu.
 func (f *Feed[T]) end() int { return f.first + len(f.chunks) }
 
-// lag has a reader that joins begin: with first, and with the next chunk.
+// lag has a reader that joins begin: with first, and with the next chunk. Close sees none that is in a batch: it ends here.
 func (f *Feed[T]) lag(r *Reader) {
 	f.mu.Lock()
+	if f.closed {
+		r.end(ErrClosed)
+		f.mu.Unlock()
+		f.finish(r)
+		return
+	}
 	defer f.mu.Unlock()
 	r.at = f.end()
 	f.chase(r)

@@ -162,23 +162,40 @@ func (c *Core) reregister(l *agentLink, m *link.Reregister) {
 		c.refuseAgent(l, m.GetAgent(), problem)
 		return
 	}
-	if err := registry.Check(registry.Admit{Info: m.GetAgent(), At: c.now}); err != nil {
-		c.refuseAgent(l, m.GetAgent(), err.Error())
-		return
-	}
 	if a := c.agents[id]; a != nil {
-		if a.rec.Info.GetHostname() != m.GetAgent().GetHostname() {
-			c.shutDownAgent(l, agentMoved)
-			return
-		}
-		if !sameAgent(a.rec.Info, m.GetAgent()) {
-			c.persist(registry.Admit{Info: m.GetAgent(), At: a.rec.RegisteredAt}, nil) // it was reconfigured
-		}
-		c.reconnect(a, l, m)
+		c.cameBack(a, l, m)
 		return
 	}
 	if r := c.recovered[id]; r != nil && sameAgent(r.rec.Info, m.GetAgent()) {
 		c.readmit(l, m, "")
+		return
+	}
+	c.admitAgain(l, m)
+}
+
+// cameBack handles an agent on the books that has a new link.
+func (c *Core) cameBack(a *agent, l *agentLink, m *link.Reregister) {
+	if a.rec.Info.GetHostname() != m.GetAgent().GetHostname() {
+		c.shutDownAgent(l, agentMoved)
+		return
+	}
+	if !sameAgent(a.rec.Info, m.GetAgent()) { // it was reconfigured
+		change := registry.Admit{Info: m.GetAgent(), At: a.rec.RegisteredAt}
+		if err := registry.Check(change); err != nil {
+			c.refuseAgent(l, m.GetAgent(), err.Error())
+			return
+		}
+		c.persist(change, nil)
+	}
+	c.reconnect(a, l, m)
+}
+
+// admitAgain writes an agent down that had been given up, or that is another than it was.
+func (c *Core) admitAgain(l *agentLink, m *link.Reregister) {
+	id := AgentID(m.GetAgent().GetId().GetValue())
+	change := registry.Admit{Info: m.GetAgent(), At: c.now}
+	if err := registry.Check(change); err != nil {
+		c.refuseAgent(l, m.GetAgent(), err.Error())
 		return
 	}
 	c.moving[id], l.registering = true, true
@@ -186,7 +203,7 @@ func (c *Core) reregister(l *agentLink, m *link.Reregister) {
 	if c.lost[id] != nil {
 		reason = "Unreachable agent re-registered"
 	}
-	c.persist(registry.Admit{Info: m.GetAgent(), At: c.now}, func() {
+	c.persist(change, func() {
 		delete(c.moving, id)
 		l.registering = false
 		c.dropLost(id)

@@ -145,8 +145,8 @@ func (c *Core) forgetUnreachable(f *framework, id TaskID) {
 func recordOf(t *mesos.Task) *Task {
 	base := &mesos.Task{
 		Name: t.Name, TaskId: t.TaskId, FrameworkId: t.FrameworkId, ExecutorId: t.ExecutorId, AgentId: t.AgentId,
-		Resources: t.Resources, Labels: t.Labels, Discovery: t.Discovery, Container: t.Container, User: t.User,
-		HealthCheck: t.HealthCheck, KillPolicy: t.KillPolicy, Limits: t.Limits,
+		Resources: t.Resources, Labels: t.Labels, Discovery: t.Discovery, Container: secrets.WithoutContainer(t.Container), User: t.User,
+		HealthCheck: secrets.WithoutHealthCheck(t.HealthCheck), KillPolicy: t.KillPolicy, Limits: t.Limits,
 	}
 	rec := &Task{Base: base, State: t.GetState(), StatusUpdateState: t.GetStatusUpdateState(),
 		StatusUpdateUUID: t.GetStatusUpdateUuid(), Statuses: t.GetStatuses()}

@@ -43,7 +43,7 @@ type holding struct {
 func holdings(framework *core.Framework) []holding {
 	var list []holding
 	for task := range framework.Tasks.All() {
-		if !terminal(task.State) {
+		if !core.Terminal(task.State) {
 			list = append(list, holding{task.Base.GetAgentId().GetValue(), task.Base.Resources})
 		}
 	}
@@ -51,15 +51,6 @@ func holdings(framework *core.Framework) []holding {
 		list = append(list, holding{string(executor.Agent), executor.Info.Resources})
 	}
 	return list
-}
-
-func terminal(state mesos.TaskState) bool {
-	switch state {
-	case mesos.TaskState_TASK_STAGING, mesos.TaskState_TASK_STARTING, mesos.TaskState_TASK_RUNNING,
-		mesos.TaskState_TASK_KILLING, mesos.TaskState_TASK_UNREACHABLE, mesos.TaskState_TASK_UNKNOWN:
-		return false
-	}
-	return true
 }
 
 // sumResources adds scalars that differ in nothing but their value; all else is listed.

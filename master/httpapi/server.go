@@ -17,7 +17,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"agora.dev/agora/internal/broadcast"
 	"agora.dev/agora/internal/metrics"
 	"agora.dev/agora/master/allocator"
 	"agora.dev/agora/master/core"
@@ -68,7 +67,7 @@ type Config struct {
 	// BodyTimeout is how long a request's body may take to come; zero: one minute.
 	BodyTimeout time.Duration
 	// StreamBytes bounds what waits for the reader of a framework's stream, and for all slow readers of the
-	// operator's streams together; zero: 32 MiB.
+	// operator's streams who see the same (everything, or what one principal may see) together; zero: 32 MiB.
 	StreamBytes int
 	// MaxSubscribers bounds operator streams; zero: 1000.
 	MaxSubscribers int
@@ -110,7 +109,7 @@ func New(cfg Config) *Server {
 	s.requests.init()
 	s.verbosity.init(cfg.LogLevel)
 	s.watchers.max, s.watchers.maxBytes = cfg.MaxSubscribers, cfg.StreamBytes
-	s.watchers.feeds = map[audience]*broadcast.Feed[change]{}
+	s.watchers.galleries = map[audience]*gallery{}
 	s.foreign = http.NewCrossOriginProtection()
 	routes := s.routes()
 	for path, handler := range routes {

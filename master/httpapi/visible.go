@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 
@@ -34,6 +35,14 @@ func (s *Server) viewer(r *http.Request) *viewer {
 // visible is the newest state as the sender of r may see it. Every query begins here.
 func (s *Server) visible(r *http.Request) *core.Snapshot {
 	return s.viewer(r).snapshot(s.cfg.Snapshot())
+}
+
+// key tells the principal of a viewer from all others.
+func (v *viewer) key() string {
+	if v.who == nil {
+		return "nobody"
+	}
+	return fmt.Sprintf("%q %q", v.who.Value, v.who.Claims) // the claims in the order of their names
 }
 
 func (v *viewer) may(action auth.Action, object auth.Object) bool {

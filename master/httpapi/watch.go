@@ -20,19 +20,25 @@ const maxEvents = 1 << 16
 // change is what happens on an operator stream: an event, or without one a heartbeat.
 type change struct{ event core.OperatorEvent }
 
-// audience are the subscribers who get the same bytes. Who may see everything shares them with all
-// others; for somebody else alone is the viewer.
+// audience are the subscribers who get the same bytes: all who may see everything, and otherwise those of one principal, whom
+// who tells from others.
 type audience struct {
 	media   codec.MediaType
 	chunked bool
-	alone   *viewer
+	who     string
+}
+
+// gallery is what an audience shares. Its feed ends with its last reader, unless everybody may come to it.
+type gallery struct {
+	feed    *broadcast.Feed[change]
+	readers int
 }
 
 type watcher struct {
 	audience audience
 	viewer   *viewer
 	conn     *streamConn
-	feed     *broadcast.Feed[change]
+	gallery  *gallery
 	reader   *broadcast.Reader // nil until its snapshot is published
 }
 
@@ -46,7 +52,7 @@ type watchers struct {
 	interval      float64
 	waiting       []*watcher
 	active        []*watcher // oldest first
-	feeds         map[audience]*broadcast.Feed[change]
+	galleries     map[audience]*gallery
 }
 
 // watch is the SUBSCRIBE call of the operator API.
@@ -58,7 +64,7 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, media codec.Media
 	defer conn.Close()
 	one := &watcher{viewer: s.viewer(r), conn: conn, audience: audience{media: media, chunked: conn.chunked}}
 	if !one.viewer.all {
-		one.audience.alone = one.viewer
+		one.audience.who = one.viewer.key()
 	}
 	if !s.watchers.add(one, s.cfg.Heartbeat.Seconds()) {
 		return
@@ -81,7 +87,7 @@ func (t *watchers) add(w *watcher, interval float64) bool {
 	t.interval = interval
 	t.waiting = append(t.waiting, w)
 	if len(t.waiting)+len(t.active) > t.max && len(t.active) > 0 {
-		t.active[0].feed.Leave(t.active[0].reader)
+		t.active[0].gallery.feed.Leave(t.active[0].reader)
 		t.active = t.active[1:]
 	}
 	return true
@@ -92,18 +98,21 @@ func (t *watchers) remove(w *watcher) {
 	t.mu.Lock()
 	same := func(other *watcher) bool { return other == w }
 	t.waiting, t.active = slices.DeleteFunc(t.waiting, same), slices.DeleteFunc(t.active, same)
-	feed, reader := w.feed, w.reader
-	if w.audience.alone != nil {
-		delete(t.feeds, w.audience)
+	g, last := w.gallery, false
+	if g != nil {
+		g.readers--
+		if last = g.readers == 0 && w.audience.who != ""; last {
+			delete(t.galleries, w.audience)
+		}
 	}
 	t.mu.Unlock()
-	if reader == nil {
+	if g == nil {
 		return
 	}
-	feed.Cut(reader)
-	<-reader.Done()
-	if w.audience.alone != nil {
-		feed.Close()
+	g.feed.Cut(w.reader)
+	<-w.reader.Done()
+	if last {
+		g.feed.Close()
 	}
 }
 
@@ -120,8 +129,8 @@ func (t *watchers) heartbeat() { t.put(change{}) }
 func (t *watchers) put(c change) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, feed := range t.feeds {
-		feed.Put(c)
+	for _, g := range t.galleries {
+		g.feed.Put(c)
 	}
 }
 
@@ -129,57 +138,58 @@ func (t *watchers) put(c change) {
 func (t *watchers) published(snapshot *core.Snapshot) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.waiting) == 0 {
+	if t.closed || len(t.waiting) == 0 {
 		return
 	}
 	firsts := map[audience]func() ([]byte, error){}
 	for _, w := range t.waiting {
 		if firsts[w.audience] == nil {
 			// A reader's goroutine filters and encodes: this one is the core's.
-			firsts[w.audience] = sync.OnceValues(func() ([]byte, error) { return w.audience.first(w.viewer.snapshot(snapshot), t.interval) })
+			firsts[w.audience] = sync.OnceValues(func() ([]byte, error) { return w.first(w.viewer.snapshot(snapshot), t.interval) })
 		}
-		w.feed = t.feed(w.audience)
-		w.reader = w.feed.Join(w.conn.Conn, firsts[w.audience])
+		w.gallery = t.gallery(w)
+		w.gallery.readers++
+		w.reader = w.gallery.feed.Join(w.conn.Conn, firsts[w.audience])
 		t.active = append(t.active, w)
 	}
 	t.waiting = nil
 }
 
-func (t *watchers) feed(a audience) *broadcast.Feed[change] {
-	feed := t.feeds[a]
-	if feed == nil {
-		feed = broadcast.New(broadcast.Config[change]{
-			Encode:      a.encoder(),
+func (t *watchers) gallery(w *watcher) *gallery {
+	g := t.galleries[w.audience]
+	if g == nil {
+		g = &gallery{feed: broadcast.New(broadcast.Config[change]{
+			Encode:      w.encoder(),
 			MaxBytes:    t.maxBytes,
 			MaxMessages: maxEvents,
-			Trailer:     trailer(a.chunked),
-		})
-		t.feeds[a] = feed
+			Trailer:     trailer(w.audience.chunked),
+		})}
+		t.galleries[w.audience] = g
 	}
-	return feed
+	return g
 }
 
 // first is the beginning of a stream.
-func (a audience) first(snapshot *core.Snapshot, interval float64) ([]byte, error) {
-	state, err := codec.Marshal(a.media, &master.Event{Type: master.Event_SUBSCRIBED.Enum(), Subscribed: &master.Event_Subscribed{
+func (w *watcher) first(snapshot *core.Snapshot, interval float64) ([]byte, error) {
+	state, err := codec.Marshal(w.audience.media, &master.Event{Type: master.Event_SUBSCRIBED.Enum(), Subscribed: &master.Event_Subscribed{
 		GetState: stateProto(snapshot), HeartbeatIntervalSeconds: &interval}})
 	if err != nil {
 		return nil, err
 	}
-	return a.encoder()(appendFrame(nil, state, a.chunked), change{})
+	return w.encoder()(appendFrame(nil, state, w.audience.chunked), change{})
 }
 
 var heartbeatEvent = &master.Event{Type: master.Event_HEARTBEAT.Enum()}
 
 // encoder gives a function for one goroutine.
-func (a audience) encoder() func([]byte, change) ([]byte, error) {
+func (w *watcher) encoder() func([]byte, change) ([]byte, error) {
 	var scratch []byte
 	return func(dst []byte, c change) ([]byte, error) {
 		message := heartbeatEvent
 		if c.event.Type != 0 {
 			seen, any := c.event, true
-			if a.alone != nil {
-				seen, any = a.alone.event(c.event)
+			if !w.viewer.all {
+				seen, any = w.viewer.event(c.event)
 			}
 			if !any {
 				return dst, nil
@@ -187,7 +197,7 @@ func (a audience) encoder() func([]byte, change) ([]byte, error) {
 			message = seen.Proto()
 		}
 		var err error
-		if a.media == codec.JSON {
+		if w.audience.media == codec.JSON {
 			scratch, err = codec.AppendJSON(scratch[:0], message)
 		} else {
 			scratch, err = proto.MarshalOptions{Deterministic: true}.MarshalAppend(scratch[:0], message)
@@ -195,7 +205,7 @@ func (a audience) encoder() func([]byte, change) ([]byte, error) {
 		if err != nil {
 			return dst, err
 		}
-		return appendFrame(dst, scratch, a.chunked), nil
+		return appendFrame(dst, scratch, w.audience.chunked), nil
 	}
 }
 
@@ -206,10 +216,10 @@ func (t *watchers) close() {
 	for _, w := range t.waiting {
 		w.conn.Close()
 	}
-	feeds := slices.Collect(maps.Values(t.feeds))
+	galleries := slices.Collect(maps.Values(t.galleries))
 	t.mu.Unlock()
-	for _, feed := range feeds {
-		feed.Close()
+	for _, g := range galleries {
+		g.feed.Close()
 	}
 	t.wg.Wait()
 }

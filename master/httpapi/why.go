@@ -10,9 +10,9 @@ import (
 	"strings"
 
 	"agora.dev/agora/api/agora/why"
-	"agora.dev/agora/api/mesos/v1"
 	"agora.dev/agora/master/allocator"
 	"agora.dev/agora/master/core"
+	"agora.dev/agora/master/validation"
 )
 
 // Bounds of one answer: frameworks of a role, agents of each role when it is not said and at most, and tasks of a holder.
@@ -115,7 +115,7 @@ func (e *explainer) each(q allocator.Question) (questions []allocator.Question) 
 		return nil
 	}
 	for f := range e.snapshot.Frameworks.All() {
-		if q.Framework != "" && f.ID != q.Framework || q.Role != "" && !slices.Contains(rolesOf(f.Info), q.Role) {
+		if q.Framework != "" && f.ID != q.Framework || q.Role != "" && !slices.Contains(validation.Roles(f.Info), q.Role) {
 			continue
 		}
 		if len(questions) == mostExplained {
@@ -148,13 +148,6 @@ func inRole(role string) string {
 		return ""
 	}
 	return " in the role '" + role + "'"
-}
-
-func rolesOf(info *mesos.FrameworkInfo) []string {
-	if len(info.GetRoles()) > 0 {
-		return info.GetRoles()
-	}
-	return []string{info.GetRole()}
 }
 
 // parseNeed reads NAME:AMOUNT pairs, separated by semicolons.

@@ -93,7 +93,7 @@ func (e *explainer) tasksOf(f *core.Framework) map[core.AgentID][]string {
 	if e.tasks[f.ID] == nil {
 		by := map[core.AgentID][]string{}
 		for task := range f.Tasks.All() {
-			if !terminal(task.State) {
+			if !core.Terminal(task.State) {
 				agent := core.AgentID(task.Base.GetAgentId().GetValue())
 				by[agent] = append(by[agent], task.Base.GetTaskId().GetValue())
 			}
