@@ -40,7 +40,7 @@ type cluster struct {
 func newCluster(t *testing.T) *cluster {
 	t.Helper()
 	if os.Getuid() != 0 {
-		t.Skip("needs root: the agent is real")
+		t.Skip("SKIP: needs root: the agent is real")
 	}
 	cfg := master.NewConfig()
 	cfg.Port, cfg.WorkDir, cfg.Hostname = 0, t.TempDir(), "localhost"

@@ -88,16 +88,17 @@ func Judge(rows []Row, exceptions []*Exception) (text string, problems []string)
 	return strings.Replace(preface, "SUMS", strings.Join(sums, ", "), 1) + p.out.String(), problems
 }
 
-// verdict is a row's state with its proof or reason; no state: neither.
+// verdict is a row's state with its proof or reason; no state: neither. An exception that names the row holds against the proof:
+// code that refuses something names it too.
 func verdict(r Row, exceptions []*Exception) (state, why string) {
-	if r.Done != "" {
-		return "done", r.Done
-	}
 	for _, e := range exceptions {
-		if e.covers(r) {
+		if e.covers(r) && (r.Done == "" || !strings.HasSuffix(e.Pattern, "*")) {
 			e.used = true
 			return e.State, e.Reason
 		}
+	}
+	if r.Done != "" {
+		return "done", r.Done
 	}
 	return "", ""
 }
@@ -174,7 +175,7 @@ const preface = `# Compatibility, row by row
 Written by ` + "`go test ./test/conformance/table -update`" + `; the test fails when it is stale, and when a row is neither done nor argued in
 ` + "`test/conformance/table/testdata/exceptions.txt`" + `. Rows: SUMS.
 
-*Done*: a call or endpoint is answered by a real master or agent, a metric is in its answer, a flag is in its help, a permission is in an ACL file and
+*Done*: a call or endpoint is answered by a real master or agent (a refusal of a call that is not complete counts), a metric is in its answer, a flag is in its help, a permission is in an ACL file and
 asked for in the package named; a field, event, capability, operation or reason is used by the code of a component (the type checker finds where). *Carried*: kept
 and passed on unchanged, in JSON and protobuf (` + "`TestEveryFieldSurvivesBothEncodings`" + `); it means something to others. *Differs*, *not built*: see
 ` + "`compatibility.md`" + `.
