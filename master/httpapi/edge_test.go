@@ -65,6 +65,17 @@ func TestBodyAboveTheLimitIsRefused(t *testing.T) {
 	}
 }
 
+func TestMediaTypeParametersAreAccepted(t *testing.T) {
+	e := newEdge(t)
+	for _, media := range []string{"application/json; charset=utf-8", "application/json;charset=UTF-8", "APPLICATION/JSON"} {
+		r := httptest.NewRequest("POST", "/api/v1", strings.NewReader(`{"type":"GET_HEALTH"}`))
+		r.Header.Set("Content-Type", media)
+		if status, _, body := e.serve(r); status != http.StatusOK || !strings.Contains(body, "healthy") {
+			t.Errorf("%s: %d %s", media, status, body)
+		}
+	}
+}
+
 func TestBodyThatDoesNotComeIsGivenUp(t *testing.T) {
 	e := newEdge(t)
 	e.cfg.BodyTimeout = 10 * time.Millisecond
