@@ -67,6 +67,9 @@ func (t *Tester) Start(ctx context.Context, c *Conversation) (*Player, error) {
 		t.Report.Add(c.Name+"#head", t.compare(c.Open, c.Head, got))
 	}
 	p.records.Go(p.read)
+	if len(c.Lines) > 0 && c.Lines[0].Event != nil {
+		p.wait(p.Patience, func() bool { return len(p.got) > 0 }) // what comes after was recorded after it
+	}
 	return p, nil
 }
 
