@@ -120,6 +120,18 @@ func (r *tickingReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// cached are the files of the cache without those that are being downloaded, and their bytes.
+func (f *Fetcher) cached() (infos []os.FileInfo, total int64, err error) {
+	entries, err := os.ReadDir(f.config.CacheDir)
+	for _, entry := range entries {
+		if info, err := entry.Info(); err == nil && entry.Name()[0] != '.' {
+			infos = append(infos, info)
+			total += info.Size()
+		}
+	}
+	return infos, total, err
+}
+
 // keep puts a finished download into the cache and removes the least recently used
 // files beyond its size. Who has one of them open keeps it.
 func (f *Fetcher) keep(from, key string) error {
@@ -128,17 +140,9 @@ func (f *Fetcher) keep(from, key string) error {
 	if err := os.Rename(from, key); err != nil {
 		return err
 	}
-	entries, err := os.ReadDir(f.config.CacheDir)
+	infos, total, err := f.cached()
 	if err != nil {
 		return err
-	}
-	var infos []os.FileInfo
-	var total int64
-	for _, entry := range entries {
-		if info, err := entry.Info(); err == nil && entry.Name()[0] != '.' {
-			infos = append(infos, info)
-			total += info.Size()
-		}
 	}
 	slices.SortFunc(infos, func(a, b os.FileInfo) int { return a.ModTime().Compare(b.ModTime()) })
 	for _, info := range infos {

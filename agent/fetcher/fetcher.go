@@ -65,13 +65,7 @@ func (f *Fetcher) Figures(emit func(name string, value float64)) {
 	emit("containerizer/fetcher/task_fetches_succeeded", float64(f.succeeded.Load()))
 	emit("containerizer/fetcher/task_fetches_failed", float64(f.failed.Load()))
 	emit("containerizer/fetcher/cache_size_total_bytes", float64(f.config.CacheSize))
-	var used int64
-	entries, _ := os.ReadDir(f.config.CacheDir)
-	for _, e := range entries {
-		if info, err := e.Info(); err == nil && info.Mode().IsRegular() {
-			used += info.Size()
-		}
-	}
+	_, used, _ := f.cached() // without a cache nothing
 	emit("containerizer/fetcher/cache_size_used_bytes", float64(used))
 }
 
