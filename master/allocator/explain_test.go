@@ -11,9 +11,16 @@ import (
 	"agora.dev/agora/master/core"
 )
 
-// promises are the agents that the explanation says are offered next, and to whom.
-func promises(a *allocator.Allocator, p *plain) map[core.AgentID]string {
-	out := map[core.AgentID]string{}
+// promised are clients, by agent: those to whom the explanation says that nothing is in the way.
+type promised map[core.AgentID]map[string]bool
+
+func clientOf(framework core.FrameworkID, role string) string {
+	return fmt.Sprintf("%s in role %s", framework, role)
+}
+
+// promises asks about every framework.
+func promises(a *allocator.Allocator, p *plain) promised {
+	out := promised{}
 	for id := range p.frameworks {
 		answer := a.Explain(allocator.Question{Framework: core.FrameworkID(id), Most: 1 << 20})
 		for _, role := range answer.Roles {
@@ -22,7 +29,10 @@ func promises(a *allocator.Allocator, p *plain) map[core.AgentID]string {
 			}
 			for _, agent := range role.Agents {
 				if agent.Verdict == allocator.OfferedNext {
-					out[agent.Agent] = fmt.Sprintf("%s in role %s", id, role.Role)
+					if out[agent.Agent] == nil {
+						out[agent.Agent] = map[string]bool{}
+					}
+					out[agent.Agent][clientOf(core.FrameworkID(id), role.Role)] = true
 				}
 			}
 		}
@@ -30,19 +40,20 @@ func promises(a *allocator.Allocator, p *plain) map[core.AgentID]string {
 	return out
 }
 
-// kept compares promises with the next offers: each agent is offered to somebody, and no other is. With quota one
-// agent's offer may use up what another was promised from; shared volumes of round may have to wait for the next sweep.
-func kept(promised map[core.AgentID]string, offers []core.AllocatorOffer, quota bool, round map[core.AgentID]bool) error {
+// kept compares promises with the next offers: who is offered an agent was promised it, and what was promised is offered to
+// somebody. With quota one agent's offer may use up what another was promised from; shared volumes of round may have to wait for
+// the next sweep.
+func kept(all promised, offers []core.AllocatorOffer, quota bool, round map[core.AgentID]bool) error {
 	got := map[core.AgentID]bool{}
 	for _, o := range offers {
 		got[o.Agent] = true
-		if promised[o.Agent] == "" {
-			return fmt.Errorf("%s is offered to %s in role %s, and the explanation named what is in the way of all", o.Agent, o.Framework, o.Role)
+		if who := clientOf(o.Framework, o.Role); !all[o.Agent][who] {
+			return fmt.Errorf("%s is offered to %s, and the explanation named what is in the way", o.Agent, who)
 		}
 	}
-	for agent, who := range promised {
+	for agent, who := range all {
 		if !got[agent] && !round[agent] && !(quota && len(offers) > 0) {
-			return fmt.Errorf("%s is not offered, and the explanation promised it to %s", agent, who)
+			return fmt.Errorf("%s is not offered, and the explanation promised it to %v", agent, who)
 		}
 	}
 	return nil
