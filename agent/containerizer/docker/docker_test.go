@@ -144,6 +144,7 @@ func TestDockerEngine(t *testing.T) {
 	for name, run := range map[string]func(*rig){
 		"OutputAndStatus": outputAndStatus, "ResourcesHold": resourcesHold, "AgentRestarts": agentRestarts, "OrphansGo": orphansGo, "Sessions": sessions,
 		"FailedLaunchLeavesNothing": failedLaunch, "VolumesStayInside": volumesStayInside, "PortsLeadIn": portsLeadIn, "KeptForAWhile": keptForAWhile,
+		"DelayedRemovalSparesTheNext": delayedRemoval,
 	} {
 		t.Run(name, func(t *testing.T) { run(newRig(t, engine)) })
 	}
@@ -400,5 +401,30 @@ func keptForAWhile(r *rig) {
 	r.open()
 	if _, err := r.engine.Client.ContainerInspect(r.ctx, name("kept"), client.ContainerInspectOptions{}); err == nil {
 		r.t.Error("it is still there after the delay")
+	}
+}
+
+// delayedRemoval: the removal of one that has ended does not reach a later container of its id.
+func delayedRemoval(r *rig) {
+	r.c.Close()
+	r.config.RemoveDelay = 2 * time.Second
+	r.open()
+	for _, id := range []containerizer.ID{"again", "witness"} {
+		r.launch(r.spec(id, "exit 0"))
+		r.wait(id)
+		if err := r.c.Remove(r.ctx, id); err != nil {
+			r.t.Fatal(err)
+		}
+		if _, err := os.Stat(r.c.dir(id)); !os.IsNotExist(err) {
+			r.t.Errorf("what was kept of %s is still there: %v", id, err)
+		}
+	}
+	r.launch(r.spec("again", "sleep 1000"))
+	r.await("removal after the delay", func() bool {
+		_, err := r.engine.Client.ContainerInspect(r.ctx, name("witness"), client.ContainerInspectOptions{})
+		return err != nil
+	})
+	if found, err := r.engine.Client.ContainerInspect(r.ctx, name("again"), client.ContainerInspectOptions{}); err != nil || !found.Container.State.Running {
+		r.t.Errorf("the later container was removed: %v", err)
 	}
 }

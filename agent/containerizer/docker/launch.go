@@ -57,13 +57,21 @@ func (c *Containerizer) abandon(b *box) {
 	close(b.ended)
 }
 
-// erase removes a container from the Engine, whatever its state.
+// erase removes a container from the Engine, whatever its state, and what we keep of it.
 func (c *Containerizer) erase(ctx context.Context, id containerizer.ID) error {
-	_, err := c.engine.ContainerRemove(ctx, name(id), client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
-	if err != nil && !errdefs.IsNotFound(err) {
-		return fmt.Errorf("remove container %s: %w", id, err)
+	if err := c.remove(ctx, name(id)); err != nil {
+		return err
 	}
 	return os.RemoveAll(c.dir(id))
+}
+
+// remove removes what the Engine knows by a name or by its own id.
+func (c *Containerizer) remove(ctx context.Context, container string) error {
+	_, err := c.engine.ContainerRemove(ctx, container, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
+	if err != nil && !errdefs.IsNotFound(err) {
+		return fmt.Errorf("remove container %s: %w", container, err)
+	}
+	return nil
 }
 
 func (c *Containerizer) launch(ctx context.Context, b *box, spec containerizer.Spec) (int, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"slices"
 	"syscall"
 	"time"
@@ -180,32 +181,31 @@ func (c *Containerizer) Remove(ctx context.Context, id containerizer.ID) error {
 	return nil
 }
 
-// eraseLater has the Engine keep a container that has ended for RemoveDelay. An agent that ends
-// before leaves it to the next.
+// eraseLater has the Engine keep a container that has ended for RemoveDelay; what we keep of it goes
+// at once. An agent that ends before leaves it to the next.
 func (c *Containerizer) eraseLater(ctx context.Context, id containerizer.ID) error {
-	delay := c.config.RemoveDelay
-	if delay > 0 {
-		found, err := c.engine.ContainerInspect(ctx, name(id), client.ContainerInspectOptions{})
-		if err != nil {
-			return c.erase(ctx, id)
-		}
-		if at, err := time.Parse(time.RFC3339Nano, found.Container.State.FinishedAt); err == nil {
-			delay -= time.Since(at)
-		}
-	}
-	if delay <= 0 {
+	if c.config.RemoveDelay <= 0 {
 		return c.erase(ctx, id)
+	}
+	found, err := c.engine.ContainerInspect(ctx, name(id), client.ContainerInspectOptions{})
+	if err != nil {
+		return c.erase(ctx, id)
+	}
+	delay := c.config.RemoveDelay
+	if at, err := time.Parse(time.RFC3339Nano, found.Container.State.FinishedAt); err == nil {
+		delay -= time.Since(at)
 	}
 	c.work.Go(func() {
 		select {
 		case <-time.After(delay):
-			if err := c.erase(c.ctx, id); err != nil {
+			// By the Engine's own id: the name may be that of a later container by now.
+			if err := c.remove(c.ctx, found.Container.ID); err != nil {
 				c.log.Warn("container stays in the Docker Engine", "container", id, "error", err)
 			}
 		case <-c.ctx.Done():
 		}
 	})
-	return nil
+	return os.RemoveAll(c.dir(id))
 }
 
 // Update implements containerizer.Containerizer.
