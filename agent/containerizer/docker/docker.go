@@ -95,7 +95,8 @@ type box struct {
 	exec   string // the Engine's id of a command in another container
 
 	// Guarded by the containerizer's mutex.
-	sent syscall.Signal // the last signal from us
+	sent syscall.Signal     // the last signal from us
+	stop context.CancelFunc // ends the copying of its output; nil before it begins
 }
 
 // New reaches the Engine. Recover must be called before anything else.
@@ -191,6 +192,9 @@ func (c *Containerizer) end(b *box, result containerizer.Termination) {
 func (c *Containerizer) forget(b *box) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if b.stop != nil {
+		b.stop()
+	}
 	c.lives.End(b.id)
 	c.lives.Forget(b.id)
 	delete(c.boxes, b.id)

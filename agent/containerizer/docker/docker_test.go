@@ -145,6 +145,7 @@ func TestDockerEngine(t *testing.T) {
 		"OutputAndStatus": outputAndStatus, "ResourcesHold": resourcesHold, "AgentRestarts": agentRestarts, "OrphansGo": orphansGo, "Sessions": sessions,
 		"FailedLaunchLeavesNothing": failedLaunch, "VolumesStayInside": volumesStayInside, "PortsLeadIn": portsLeadIn, "KeptForAWhile": keptForAWhile,
 		"DelayedRemovalSparesTheNext": delayedRemoval,
+		"StreamsInterleave":           streamsInterleave, "LongLinesOfATerminal": longLines, "FullDisk": fullDisk,
 	} {
 		t.Run(name, func(t *testing.T) { run(newRig(t, engine)) })
 	}

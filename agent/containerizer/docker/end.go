@@ -16,7 +16,11 @@ import (
 
 // watch copies the output of a container and waits for its end.
 func (c *Containerizer) watch(b *box) {
-	c.work.Go(func() { c.copyOutput(b) })
+	ctx, stop := context.WithCancel(c.ctx)
+	c.mu.Lock()
+	b.stop = stop
+	c.mu.Unlock()
+	c.work.Go(func() { c.copyOutput(ctx, b) })
 	c.work.Go(func() {
 		state, err := c.awaitEnd(b.id)
 		if c.ctx.Err() != nil && state == nil {

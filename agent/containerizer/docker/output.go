@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -46,84 +47,118 @@ func (c *Containerizer) recorded(id containerizer.ID) (o output, err error) {
 	return o, err
 }
 
-// position is how far the Engine's log has been copied: the time of the last entry, and how many
-// entries of that time. It is written after each entry: an agent that dies in between repeats one.
-type position struct {
-	file  *os.File
+// mark is how far one stream of the Engine's log has been copied: the time of its last entry, and how
+// many entries of that time. Within a stream times do not go back; the streams overtake each other.
+type mark struct {
 	at    time.Time
 	count uint64
 }
 
-func openPosition(path string) (*position, error) {
+// markBytes is the length of a written mark.
+const markBytes = 16
+
+// position is how far the Engine's log has been copied. It is written after each entry: an agent
+// that dies in between repeats one.
+type position struct {
+	file    *os.File
+	streams []mark // stdout, and stderr where there is no terminal
+}
+
+func openPosition(path string, tty bool) (*position, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	p := &position{file: f}
-	var b [16]byte
-	if _, err := f.ReadAt(b[:], 0); err == nil {
-		p.at, p.count = time.Unix(0, int64(binary.LittleEndian.Uint64(b[:]))).UTC(), binary.LittleEndian.Uint64(b[8:])
+	p := &position{file: f, streams: make([]mark, 2)}
+	if tty {
+		p.streams = p.streams[:1]
+	}
+	for i := range p.streams {
+		var b [markBytes]byte
+		if _, err := f.ReadAt(b[:], int64(i*markBytes)); err != nil {
+			break
+		}
+		if at := binary.LittleEndian.Uint64(b[:]); at != 0 {
+			p.streams[i] = mark{time.Unix(0, int64(at)).UTC(), binary.LittleEndian.Uint64(b[8:])}
+		}
 	}
 	return p, nil
 }
 
+// since is where the log must be read from: all of it while a stream has said nothing.
 func (p *position) since() string {
-	if p.at.IsZero() {
+	first := p.streams[0].at
+	for _, m := range p.streams {
+		if m.at.Before(first) {
+			first = m.at
+		}
+	}
+	if first.IsZero() {
 		return ""
 	}
-	return p.at.Format(time.RFC3339Nano)
+	return first.Format(time.RFC3339Nano)
 }
 
 // filter says which entries are new, in a log that is read from since on.
-func (p *position) filter() func(at time.Time) bool {
-	last, skip := p.at, p.count
-	return func(at time.Time) bool {
-		if at.Before(last) {
+func (p *position) filter() func(stream int, at time.Time) bool {
+	last := slices.Clone(p.streams)
+	return func(stream int, at time.Time) bool {
+		m := &last[stream]
+		if at.Before(m.at) {
 			return false
 		}
-		if at.Equal(last) && skip > 0 {
-			skip--
+		if at.Equal(m.at) && m.count > 0 {
+			m.count--
 			return false
 		}
 		return true
 	}
 }
 
-func (p *position) pass(at time.Time) error {
-	if !at.Equal(p.at) {
-		p.at, p.count = at, 0
+func (p *position) pass(stream int, at time.Time) error {
+	m := &p.streams[stream]
+	if !at.Equal(m.at) {
+		*m = mark{at: at}
 	}
-	p.count++
-	var b [16]byte
-	binary.LittleEndian.PutUint64(b[:], uint64(p.at.UnixNano()))
-	binary.LittleEndian.PutUint64(b[8:], p.count)
-	_, err := p.file.WriteAt(b[:], 0)
+	m.count++
+	var b [markBytes]byte
+	binary.LittleEndian.PutUint64(b[:], uint64(m.at.UnixNano()))
+	binary.LittleEndian.PutUint64(b[8:], m.count)
+	_, err := p.file.WriteAt(b[:], int64(stream*markBytes))
 	return err
 }
 
 // retryPause is how long is waited for an Engine that does not answer.
 const retryPause = time.Second
 
-// copyOutput copies the output of a container into its sandbox until it has ended.
-func (c *Containerizer) copyOutput(b *box) {
+// copyOutput copies the output of a container into its sandbox until it has ended, or ctx has.
+func (c *Containerizer) copyOutput(ctx context.Context, b *box) {
 	defer close(b.copied)
 	o, err := c.recorded(b.id)
 	if err != nil {
 		c.log.Error("output of container is not copied", "container", b.id, "error", err)
 		return
 	}
-	for {
-		err := c.follow(c.ctx, b.id, o)
-		if err == nil || c.ctx.Err() != nil {
+	for said := false; ; {
+		err := c.follow(ctx, b.id, o)
+		if err == nil || ctx.Err() != nil {
 			return
 		}
-		if errdefs.IsNotFound(err) || errors.Is(err, errUnwritable) || errdefs.IsNotImplemented(err) {
+		switch {
+		case full(err):
+			if !said {
+				c.log.Warn("output of container waits for room on the disk", "container", b.id, "error", err)
+			}
+			said = true
+		case errdefs.IsNotFound(err), errors.Is(err, errUnwritable), errdefs.IsNotImplemented(err):
 			c.log.Warn("output of container is not copied any more", "container", b.id, "error", err)
 			return
+		default: // the Engine is being restarted
+			said = false
 		}
-		select { // the Engine is being restarted
+		select {
 		case <-time.After(retryPause):
-		case <-c.ctx.Done():
+		case <-ctx.Done():
 			return
 		}
 	}
@@ -131,10 +166,13 @@ func (c *Containerizer) copyOutput(b *box) {
 
 var errUnwritable = errors.New("the sandbox cannot be written")
 
+// full says that a write failed for want of room, which may come back.
+func full(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
+
 // follow reads the Engine's log from where it was left to the container's end. It fails when the
 // Engine breaks off.
 func (c *Containerizer) follow(ctx context.Context, id containerizer.ID, o output) error {
-	p, err := openPosition(filepath.Join(c.dir(id), "position"))
+	p, err := openPosition(filepath.Join(c.dir(id), "position"), o.TTY)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errUnwritable, err)
 	}
@@ -218,23 +256,32 @@ func frames(in *bufio.Reader) func() (stream stdcopy.StdType, entry []byte, err 
 	}
 }
 
-// lines reads the log of a terminal, where an entry is a line.
+// maxPiece is where the Engine cuts a line into entries, in bytes.
+const maxPiece = 16 << 10
+
+// lines reads the log of a terminal, where an entry is a line, or a piece of maxPiece of one.
 func lines(in *bufio.Reader) func() (stream stdcopy.StdType, entry []byte, err error) {
+	var entry []byte
 	return func() (stdcopy.StdType, []byte, error) {
-		var entry []byte
-		for {
-			part, err := in.ReadSlice('\n')
-			entry = append(entry, part...)
-			switch {
-			case len(entry) > maxEntry:
-				return 0, nil, fmt.Errorf("the Engine sends a line of more than %d bytes", maxEntry)
-			case errors.Is(err, bufio.ErrBufferFull):
-				continue
-			case errors.Is(err, io.EOF) && len(entry) > 0:
-				err = nil
+		stamp, err := in.ReadSlice(' ')
+		if err != nil {
+			if errors.Is(err, io.EOF) && len(stamp) > 0 {
+				err = io.ErrUnexpectedEOF
 			}
-			return stdcopy.Stdout, entry, err
+			return 0, nil, err
 		}
+		entry = append(entry[:0], stamp...)
+		for end := len(stamp) + maxPiece; len(entry) < end && entry[len(entry)-1] != '\n'; {
+			b, err := in.ReadByte()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				return 0, nil, err
+			}
+			entry = append(entry, b)
+		}
+		return stdcopy.Stdout, entry, nil
 	}
 }
 
@@ -242,7 +289,7 @@ func lines(in *bufio.Reader) func() (stream stdcopy.StdType, entry []byte, err e
 func copyEntries(to [2]*os.File, next func() (stdcopy.StdType, []byte, error), p *position) error {
 	fresh := p.filter()
 	for {
-		stream, entry, err := next()
+		kind, entry, err := next()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
@@ -254,18 +301,31 @@ func copyEntries(to [2]*os.File, next func() (stdcopy.StdType, []byte, error), p
 		if err != nil {
 			return fmt.Errorf("the Engine sends an entry without a time: %w", err)
 		}
-		if !fresh(at) {
+		stream := 0
+		if kind == stdcopy.Stderr {
+			stream = 1
+		}
+		if !fresh(stream, at) {
 			continue
 		}
-		file := to[0]
-		if stream == stdcopy.Stderr {
-			file = to[1]
-		}
-		if _, err := file.Write(said); err != nil {
-			return fmt.Errorf("%w: %w", errUnwritable, err)
-		}
-		if err := p.pass(at); err != nil {
+		if err := write(to[stream], said, func() error { return p.pass(stream, at) }); err != nil {
 			return fmt.Errorf("%w: %w", errUnwritable, err)
 		}
 	}
+}
+
+// write writes an entry, or nothing of it: what then fails is taken back, and can be tried again.
+func write(to *os.File, said []byte, then func() error) error {
+	n, err := to.Write(said)
+	if err == nil {
+		err = then()
+	}
+	if err == nil || n == 0 {
+		return err
+	}
+	info, failed := to.Stat()
+	if failed == nil {
+		failed = to.Truncate(info.Size() - int64(n))
+	}
+	return errors.Join(err, failed)
 }
