@@ -91,12 +91,18 @@ type box struct {
 	ended  chan struct{}
 	result containerizer.Termination // set before ended is closed
 	copied chan struct{}             // closed when its output is in the sandbox
-	pid    int
-	exec   string // the Engine's id of a command in another container
 
 	// Guarded by the containerizer's mutex.
+	pid  int
+	exec string             // the Engine's id of a command in another container
 	sent syscall.Signal     // the last signal from us
 	stop context.CancelFunc // ends the copying of its output; nil before it begins
+}
+
+// nested says that this is a command in another container: the Engine's container is that one's.
+func (b *box) nested() bool {
+	_, nested := b.id.Parent()
+	return nested
 }
 
 // New reaches the Engine. Recover must be called before anything else.
@@ -171,6 +177,17 @@ func (c *Containerizer) advance(id containerizer.ID, to ...containerizer.State) 
 			return err
 		}
 	}
+	return nil
+}
+
+// running ends a launch: from now on the container has a process, unless it was destroyed meanwhile.
+func (c *Containerizer) running(b *box, pid int, exec string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.lives.Advance(b.id, containerizer.Running); err != nil {
+		return err
+	}
+	b.pid, b.exec = pid, exec
 	return nil
 }
 

@@ -3,6 +3,7 @@ package docker
 import (
 	"bufio"
 	"context"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -119,6 +120,9 @@ type listening struct {
 }
 
 func (l listening) Launch(ctx context.Context, spec containerizer.Spec) (int, error) {
+	if _, nested := spec.ID.Parent(); nested {
+		return l.enter(ctx, spec)
+	}
 	_ = os.Remove(filepath.Join(spec.Sandbox, "stdout"))
 	pid, err := l.Containerizer.Launch(ctx, spec)
 	if err == nil {
@@ -127,17 +131,28 @@ func (l listening) Launch(ctx context.Context, spec containerizer.Spec) (int, er
 	return pid, err
 }
 
+// enter has a command in a container, which is all that can be in one of the Engine.
+func (l listening) enter(ctx context.Context, spec containerizer.Spec) (int, error) {
+	s, err := l.Exec(ctx, containerizer.Exec{ID: spec.ID, Command: spec.Command})
+	if err != nil {
+		return 0, err
+	}
+	out := bufio.NewReader(s.Stdout())
+	if _, err := out.ReadString('\n'); err != nil {
+		return 0, err
+	}
+	go func() { _, _ = io.Copy(io.Discard, out) }()
+	status, err := l.Status(ctx, spec.ID)
+	return int(status.GetExecutorPid()), err
+}
+
 func TestDockerEngine(t *testing.T) {
 	engine := enginekit.Start(t)
 	t.Run("Contract", func(t *testing.T) {
 		containerizertest.Run(t, func(t *testing.T) containerizertest.Host {
 			r := newRig(t, engine)
 			return containerizertest.Host{Containerizer: listening{r.c, r}, Sleeper: func(id containerizer.ID) containerizer.Spec {
-				spec := r.spec(id, "trap 'trap - TERM; kill $$' TERM; echo listening; sleep 1000 & wait")
-				if _, nested := id.Parent(); nested {
-					spec.Class, spec.Container = containerizer.Debug, nil
-				}
-				return spec
+				return r.spec(id, "trap 'trap - TERM; kill $$' TERM; echo listening; sleep 1000 & wait")
 			}}
 		})
 	})
@@ -146,6 +161,8 @@ func TestDockerEngine(t *testing.T) {
 		"FailedLaunchLeavesNothing": failedLaunch, "VolumesStayInside": volumesStayInside, "PortsLeadIn": portsLeadIn, "KeptForAWhile": keptForAWhile,
 		"DelayedRemovalSparesTheNext": delayedRemoval,
 		"StreamsInterleave":           streamsInterleave, "LongLinesOfATerminal": longLines, "FullDisk": fullDisk,
+		"ProgramThatIsNotThere": noProgram, "ClosedSessionsAreForgotten": sessionsAreForgotten, "DestroyedDuringLaunch": destroyedDuringLaunch,
+		"AskedDuringLaunch": askedDuringLaunch,
 	} {
 		t.Run(name, func(t *testing.T) { run(newRig(t, engine)) })
 	}

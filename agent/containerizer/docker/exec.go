@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"syscall"
 	"time"
@@ -28,54 +27,28 @@ func (c *Containerizer) Exec(ctx context.Context, exec containerizer.Exec) (cont
 	}
 	s, err := c.enter(ctx, b, exec)
 	if err == nil {
-		err = c.advance(b.id, containerizer.Running)
+		if err = c.running(b, s.pid, s.exec); err != nil {
+			s.abort()
+		}
 	}
 	if err != nil {
 		c.abandon(b)
 		return nil, err
 	}
+	c.work.Go(s.watch)
 	close(b.ready)
 	return s, nil
 }
 
-// launchDebug runs a command in a container, with output to the command's own sandbox.
-func (c *Containerizer) launchDebug(ctx context.Context, b *box, spec containerizer.Spec) (int, error) {
-	var files [2]*os.File
-	for i, name := range []string{"stdout", "stderr"} {
-		var err error
-		if files[i], err = os.OpenFile(os.DevNull, os.O_WRONLY, 0); spec.Sandbox != "" {
-			files[i], err = openOutput(spec.Sandbox, name)
-		}
-		if err != nil {
-			return 0, err
-		}
-	}
-	s, err := c.enter(ctx, b, containerizer.Exec{ID: spec.ID, Command: spec.Command, Env: spec.Env})
-	if err != nil {
-		return 0, err
-	}
-	for i, from := range []io.Reader{s.stdout, s.stderr} {
-		c.work.Go(func() {
-			_, err := io.Copy(files[i], from)
-			if err = errors.Join(err, files[i].Close()); err != nil {
-				c.log.Warn("output of a command in a container is lost", "container", spec.ID, "error", err)
-				_, _ = io.Copy(io.Discard, from) // else who writes it waits
-			}
-		})
-	}
-	return b.pid, nil
-}
-
 // enter starts a command in a running container.
 func (c *Containerizer) enter(ctx context.Context, b *box, exec containerizer.Exec) (*session, error) {
-	b.exec = "none" // the Engine's container is another's
 	parent, nested := exec.ID.Parent()
 	if !nested {
 		return nil, fmt.Errorf("container %s: a command needs a container to enter", exec.ID)
 	}
 	if p, err := c.find(parent); err != nil {
 		return nil, err
-	} else if p.exec != "" {
+	} else if p.nested() {
 		return nil, fmt.Errorf("container %s: %s is a command in a container of the Docker Engine", exec.ID, parent)
 	}
 	if err := c.advance(exec.ID, containerizer.Preparing, containerizer.Fetching, containerizer.Launching); err != nil {
@@ -89,33 +62,20 @@ func (c *Containerizer) enter(ctx context.Context, b *box, exec containerizer.Ex
 	if err != nil {
 		return nil, fmt.Errorf("enter container %s: %w", parent, err)
 	}
-	b.exec = made.ID
 	attached, err := c.engine.ExecAttach(context.WithoutCancel(ctx), made.ID, client.ExecAttachOptions{TTY: exec.TTY, ConsoleSize: options.ConsoleSize})
 	if err != nil {
 		return nil, fmt.Errorf("enter container %s: %w", parent, err)
 	}
+	s := &session{c: c, b: b, exec: made.ID, tty: exec.TTY, stdin: exec.KeepStdin || exec.TTY, conn: attached}
+	s.demultiplex()
 	found, err := c.started(ctx, made.ID)
 	if err != nil {
-		attached.Close()
+		s.abort()
 		return nil, fmt.Errorf("enter container %s: %w", parent, err)
 	}
-	b.pid = found.PID
-	s := &session{c: c, b: b, tty: exec.TTY, stdin: exec.KeepStdin || exec.TTY, conn: attached}
-	s.demultiplex()
-	if exec.TTY && exec.Rows > 0 && exec.Cols > 0 {
+	if s.pid = found.PID; exec.TTY && exec.Rows > 0 && exec.Cols > 0 && found.Running {
 		s.settle(ctx, exec.Rows, exec.Cols)
 	}
-	c.work.Go(func() {
-		status, err := c.awaitExec(made.ID, s.drained)
-		if err != nil && c.ctx.Err() != nil {
-			return
-		}
-		result := containerizer.Termination{Status: &status}
-		if err != nil {
-			result = containerizer.Termination{Message: err.Error()}
-		}
-		c.end(b, result)
-	})
 	return s, nil
 }
 
@@ -151,11 +111,11 @@ func execOptions(exec containerizer.Exec) (client.ExecCreateOptions, error) {
 	return out, nil
 }
 
-// started waits until the Engine knows the pid of a command, or that it has ended.
+// started waits until the Engine knows the pid of a command, or that it could not be started.
 func (c *Containerizer) started(ctx context.Context, exec string) (client.ExecInspectResult, error) {
 	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
 		found, err := c.engine.ExecInspect(ctx, exec, client.ExecInspectOptions{})
-		if err != nil || found.PID != 0 {
+		if err != nil || found.PID != 0 || !found.Running && found.ExitCode != 0 {
 			return found, err
 		}
 		select {
@@ -195,19 +155,22 @@ func (c *Containerizer) awaitExec(exec string, drained <-chan struct{}) (int32, 
 
 // signalExec signals a command and its session. It is looked for again after its pidfd is open,
 // so that the pid is not another's by then.
-func (c *Containerizer) signalExec(ctx context.Context, b *box, signal syscall.Signal) error {
-	pidfd, err := unix.PidfdOpen(b.pid, 0)
+func (c *Containerizer) signalExec(ctx context.Context, exec string, pid int, signal syscall.Signal) error {
+	if pid == 0 {
+		return nil // it has not started
+	}
+	pidfd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
 		return nil // it has ended
 	}
 	defer unix.Close(pidfd)
-	found, err := c.engine.ExecInspect(ctx, b.exec, client.ExecInspectOptions{})
-	if err != nil || !found.Running || found.PID != b.pid {
+	found, err := c.engine.ExecInspect(ctx, exec, client.ExecInspectOptions{})
+	if err != nil || !found.Running || found.PID != pid {
 		return err
 	}
 	err = unix.PidfdSendSignal(pidfd, signal, nil, 0)
 	if signal == syscall.SIGKILL {
-		_ = unix.Kill(-b.pid, signal) // it leads a session of its own
+		_ = unix.Kill(-pid, signal) // it leads a session of its own
 	}
 	if errors.Is(err, unix.ESRCH) {
 		return nil
@@ -219,10 +182,13 @@ func (c *Containerizer) signalExec(ctx context.Context, b *box, signal syscall.S
 type session struct {
 	c              *Containerizer
 	b              *box
+	exec           string // the Engine's id of the command
+	pid            int    // 0 for a command that could not be started
 	tty, stdin     bool
 	conn           client.ExecAttachResult
 	stdout, stderr *io.PipeReader
 	drained        chan struct{}
+	forget         func() bool // undoes that the agent's end hangs up
 }
 
 // demultiplex splits the connection into the two outputs.
@@ -231,7 +197,7 @@ func (s *session) demultiplex() {
 	outRead, outWrite := io.Pipe()
 	errRead, errWrite := io.Pipe()
 	s.stdout, s.stderr = outRead, errRead
-	context.AfterFunc(s.c.ctx, s.hangUp)
+	s.forget = context.AfterFunc(s.c.ctx, s.hangUp)
 	if s.tty {
 		s.c.work.Go(func() {
 			_, err := io.Copy(outWrite, s.conn.Reader)
@@ -246,6 +212,34 @@ func (s *session) demultiplex() {
 		errWrite.CloseWithError(err)
 		close(s.drained)
 	})
+}
+
+// watch tells the end of the command.
+func (s *session) watch() {
+	status, err := s.c.awaitExec(s.exec, s.drained)
+	if err != nil && s.c.ctx.Err() != nil {
+		return
+	}
+	result := containerizer.Termination{Status: &status}
+	if err != nil {
+		result = containerizer.Termination{Message: err.Error()}
+	}
+	s.c.end(s.b, result)
+}
+
+// abort ends a command whose launch is given up. Its start may still be under way.
+func (s *session) abort() {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.c.ctx), containerizer.LaunchTimeout)
+	defer cancel()
+	s.forget()
+	s.hangUp()
+	found, err := s.c.started(ctx, s.exec)
+	if err == nil {
+		err = s.c.signalExec(ctx, s.exec, found.PID, syscall.SIGKILL)
+	}
+	if err != nil {
+		s.c.log.Error("command that was given up is left in the container", "container", s.b.id, "error", err)
+	}
 }
 
 // hangUp lets go of the connection, whoever reads or writes.
@@ -288,7 +282,7 @@ func (s *session) Resize(rows, cols uint16) error {
 	if !s.tty {
 		return fmt.Errorf("session %s has no terminal", s.b.id)
 	}
-	_, err := s.c.engine.ExecResize(s.c.ctx, s.b.exec, client.ExecResizeOptions{Height: uint(rows), Width: uint(cols)})
+	_, err := s.c.engine.ExecResize(s.c.ctx, s.exec, client.ExecResizeOptions{Height: uint(rows), Width: uint(cols)})
 	return err
 }
 
@@ -317,6 +311,7 @@ func (s *session) Close() error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.c.ctx), containerizer.LaunchTimeout)
 	defer cancel()
 	err := s.c.Destroy(ctx, s.b.id)
+	s.forget()
 	s.hangUp()
 	if err != nil {
 		return err

@@ -25,12 +25,9 @@ func (c *Containerizer) Launch(ctx context.Context, spec containerizer.Spec) (in
 	if err != nil {
 		return 0, err
 	}
-	start := c.launch
-	if spec.Class == containerizer.Debug {
-		start = c.launchDebug
-	}
-	if b.pid, err = start(ctx, b, spec); err == nil {
-		err = c.advance(b.id, containerizer.Running)
+	pid, err := c.launch(ctx, spec)
+	if err == nil {
+		err = c.running(b, pid, "")
 	}
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
@@ -39,22 +36,23 @@ func (c *Containerizer) Launch(ctx context.Context, spec containerizer.Spec) (in
 		c.abandon(b)
 		return 0, err
 	}
+	c.watch(b)
 	close(b.ready)
-	return b.pid, nil
+	return pid, nil
 }
 
 // abandon undoes a launch that failed.
 func (c *Containerizer) abandon(b *box) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), containerizer.LaunchTimeout)
 	defer cancel()
-	if b.exec == "" {
+	if !b.nested() {
 		if err := c.erase(ctx, b.id); err != nil {
 			c.log.Error("container that did not start is left in the Docker Engine", "container", b.id, "error", err)
 		}
 	}
 	c.forget(b)
-	close(b.ready)
 	close(b.ended)
+	close(b.ready) // who waits for it finds the end
 }
 
 // erase removes a container from the Engine, whatever its state, and what we keep of it.
@@ -74,7 +72,7 @@ func (c *Containerizer) remove(ctx context.Context, container string) error {
 	return nil
 }
 
-func (c *Containerizer) launch(ctx context.Context, b *box, spec containerizer.Spec) (int, error) {
+func (c *Containerizer) launch(ctx context.Context, spec containerizer.Spec) (int, error) {
 	if _, nested := spec.ID.Parent(); nested {
 		return 0, fmt.Errorf("container %s: a container of the Docker Engine has no containers in it, only commands", spec.ID)
 	}
@@ -119,7 +117,6 @@ func (c *Containerizer) launch(ctx context.Context, b *box, spec containerizer.S
 	if err != nil {
 		return 0, fmt.Errorf("start container %s: %w", spec.ID, err)
 	}
-	c.watch(b)
 	return found.Container.State.Pid, nil
 }
 

@@ -81,9 +81,12 @@ func (c *Containerizer) adopt(ctx context.Context, id containerizer.ID) (contain
 	if err != nil {
 		return containerizer.Recovered{}, err
 	}
-	close(b.ready)
 	out := containerizer.Recovered{ID: id, PID: found.Container.State.Pid, Networks: networkInfos(found.Container)}
-	if b.pid = out.PID; !found.Container.State.Running {
+	c.mu.Lock()
+	b.pid = out.PID
+	c.mu.Unlock()
+	close(b.ready)
+	if !found.Container.State.Running {
 		ended := c.termination(b, found.Container.State)
 		out.PID, out.Ended = 0, &ended
 	}
@@ -109,6 +112,10 @@ func (c *Containerizer) Signal(ctx context.Context, id containerizer.ID, signal 
 	if err != nil {
 		return err
 	}
+	return c.signal(ctx, b, signal)
+}
+
+func (c *Containerizer) signal(ctx context.Context, b *box, signal syscall.Signal) error {
 	select {
 	case <-b.ended:
 		return nil
@@ -116,11 +123,12 @@ func (c *Containerizer) Signal(ctx context.Context, id containerizer.ID, signal 
 	}
 	c.mu.Lock()
 	b.sent = signal
+	exec, pid := b.exec, b.pid
 	c.mu.Unlock()
-	if b.exec != "" {
-		return c.signalExec(ctx, b, signal)
+	if b.nested() {
+		return c.signalExec(ctx, exec, pid, signal)
 	}
-	_, err = c.engine.ContainerKill(ctx, name(id), client.ContainerKillOptions{Signal: fmt.Sprint(int(signal))})
+	_, err := c.engine.ContainerKill(ctx, name(b.id), client.ContainerKillOptions{Signal: fmt.Sprint(int(signal))})
 	if errdefs.IsNotFound(err) || errdefs.IsConflict(err) { // it has just ended
 		return nil
 	}
@@ -146,7 +154,7 @@ func (c *Containerizer) Destroy(ctx context.Context, id containerizer.ID) error 
 		if err := containerizer.Await(ctx, b.ready); err != nil {
 			return fmt.Errorf("destroy container %s: %w", each, err)
 		}
-		if err := c.Signal(ctx, each, syscall.SIGKILL); err != nil {
+		if err := c.signal(ctx, b, syscall.SIGKILL); err != nil {
 			return fmt.Errorf("destroy container %s: %w", each, err)
 		}
 	}
@@ -172,7 +180,7 @@ func (c *Containerizer) Remove(ctx context.Context, id containerizer.ID) error {
 			return err
 		}
 	}
-	if b.exec == "" {
+	if !b.nested() {
 		if err := c.eraseLater(ctx, id); err != nil {
 			return err
 		}
@@ -214,7 +222,7 @@ func (c *Containerizer) Update(ctx context.Context, id containerizer.ID, list []
 	if err != nil {
 		return err
 	}
-	if b.exec != "" {
+	if b.nested() {
 		return nil // it has no resources of its own
 	}
 	wanted := resources(list, limits, c.config.Rules)
@@ -230,7 +238,9 @@ func (c *Containerizer) Status(ctx context.Context, id containerizer.ID) (*mesos
 	if err != nil {
 		return nil, err
 	}
+	c.mu.Lock()
 	pid := uint32(b.pid)
+	c.mu.Unlock()
 	out := &mesos.ContainerStatus{ContainerId: id.Proto(), ExecutorPid: &pid}
 	root := id.Root()
 	if found, err := c.engine.ContainerInspect(ctx, name(root), client.ContainerInspectOptions{}); err == nil {

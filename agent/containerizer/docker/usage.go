@@ -22,7 +22,7 @@ func (c *Containerizer) Usage(ctx context.Context, id containerizer.ID) (*mesos.
 	}
 	now := float64(time.Now().UnixNano()) / 1e9
 	out := &mesos.ResourceStatistics{Timestamp: &now}
-	if b.exec != "" {
+	if b.nested() {
 		return out, nil
 	}
 	answer, err := c.engine.ContainerStats(ctx, name(id), client.ContainerStatsOptions{})
