@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
 
@@ -198,7 +199,7 @@ func offered(resources []*mesos.Resource, port uint64) bool {
 // volumes: the sandbox, persistent volumes, and directories of the host. A relative path of the
 // host is in the sandbox, and a relative one of the container below its sandbox.
 func (d *description) volumes() error {
-	d.host.Binds = []string{d.spec.Sandbox + ":" + SandboxInContainer}
+	d.host.Mounts = []mount.Mount{{Type: mount.TypeBind, Source: d.spec.Sandbox, Target: SandboxInContainer}}
 	for _, v := range d.spec.Persistent {
 		if err := d.bind(v.Source, v.ContainerPath, v.ReadOnly); err != nil {
 			return fmt.Errorf("persistent volume %s: %w", v.ID, err)
@@ -254,17 +255,17 @@ func (d *description) bind(source, inside string, readOnly bool) error {
 	if inside == "" || slices.Contains(strings.Split(inside, "/"), "..") || path.Clean(inside) == "/" {
 		return errors.New("its container path must not be empty, '/', or contain '..'")
 	}
-	if strings.Contains(source+inside, ":") || strings.Contains(source+inside, "\x00") {
-		return errors.New("a path with ':' cannot be told to a Docker Engine")
+	if strings.Contains(source+inside, "\x00") {
+		return errors.New("a path holds no zero byte")
 	}
 	if !path.IsAbs(inside) {
 		inside = path.Join(SandboxInContainer, inside)
 	}
-	mode := "rw"
-	if readOnly {
-		mode = "ro"
+	kind := mount.TypeVolume // of the Engine, by its name
+	if filepath.IsAbs(source) {
+		kind = mount.TypeBind
 	}
-	d.host.Binds = append(d.host.Binds, source+":"+path.Clean(inside)+":"+mode)
+	d.host.Mounts = append(d.host.Mounts, mount.Mount{Type: kind, Source: source, Target: path.Clean(inside), ReadOnly: readOnly})
 	return nil
 }
 

@@ -162,7 +162,7 @@ func TestDockerEngine(t *testing.T) {
 		"DelayedRemovalSparesTheNext": delayedRemoval,
 		"StreamsInterleave":           streamsInterleave, "LongLinesOfATerminal": longLines, "FullDisk": fullDisk,
 		"ProgramThatIsNotThere": noProgram, "ClosedSessionsAreForgotten": sessionsAreForgotten, "DestroyedDuringLaunch": destroyedDuringLaunch,
-		"AskedDuringLaunch": askedDuringLaunch,
+		"AskedDuringLaunch": askedDuringLaunch, "PathsWithColons": pathsWithColons,
 	} {
 		t.Run(name, func(t *testing.T) { run(newRig(t, engine)) })
 	}

@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/client"
 
 	"agora.dev/agora/agent/containerizer"
@@ -92,7 +93,7 @@ func (c *Containerizer) launch(ctx context.Context, spec containerizer.Spec) (in
 	if err := c.fetch(ctx, spec); err != nil {
 		return 0, fmt.Errorf("fetch for container %s: %w", spec.ID, err)
 	}
-	if err := makeSources(spec.Sandbox, options.HostConfig.Binds); err != nil {
+	if err := makeSources(spec.Sandbox, options.HostConfig.Mounts); err != nil {
 		return 0, fmt.Errorf("container %s: %w", spec.ID, err)
 	}
 	if err := c.advance(spec.ID, containerizer.Launching); err != nil {
@@ -136,18 +137,25 @@ func (c *Containerizer) fetch(ctx context.Context, spec containerizer.Spec) erro
 	return c.config.Fetcher.Fetch(ctx, uris, spec.Sandbox, spec.User, stderr)
 }
 
-// makeSources makes what volumes take from the sandbox. What was fetched may hold links that lead
-// out of it: such a volume is refused.
-func makeSources(sandbox string, binds []string) error {
+// makeSources makes the directories that volumes come from, where they are missing. What was fetched
+// may hold links that lead out of the sandbox: such a volume is refused.
+func makeSources(sandbox string, mounts []mount.Mount) error {
 	dir, err := os.OpenRoot(sandbox)
 	if err != nil {
 		return err
 	}
 	defer dir.Close()
-	for _, bind := range binds {
-		source, _, _ := strings.Cut(bind, ":")
-		inside, ok := strings.CutPrefix(source, sandbox+"/")
-		if !ok {
+	for _, m := range mounts {
+		inside, ok := strings.CutPrefix(m.Source, sandbox+"/")
+		switch {
+		case m.Type != mount.TypeBind:
+			continue
+		case !ok:
+			if _, err := os.Stat(m.Source); os.IsNotExist(err) {
+				if err := os.MkdirAll(m.Source, 0o755); err != nil {
+					return fmt.Errorf("volume from %s: %w", m.Source, err)
+				}
+			}
 			continue
 		}
 		if _, err := dir.Stat(inside); err == nil {
