@@ -58,7 +58,7 @@ func Start(t testing.TB) *Engine {
 		t.Fatalf("start dockerd: %v", err)
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- daemon.Wait() }()
+	go func() { ended <- daemon.Wait(); close(ended) }() // it is asked for again at the end of the test
 	t.Cleanup(func() { stop(t, daemon, ended) })
 	if e.Client, err = client.New(client.WithHost("unix://" + e.Socket)); err != nil {
 		t.Fatal(err)
