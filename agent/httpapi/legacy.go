@@ -263,7 +263,7 @@ func (s *Server) legacyUsage(w http.ResponseWriter, r *http.Request, status bool
 		sources[string(e.Run.Container)] = e.Info.GetSource()
 	})
 	out := []any{}
-	for _, c := range s.containers(r.Context(), snapshot, r.URL.Query().Get("nested") == "true", true) {
+	for _, c := range s.containers(r.Context(), snapshot, r.URL.Query().Get("nested") == "true") {
 		id := flat(c.GetContainerId())
 		if wanted != "" && wanted != id {
 			continue

@@ -224,7 +224,7 @@ func (s *Server) show(ctx context.Context, snapshot *core.Snapshot, call *agenta
 		out := response(agentapi.Response_GET_CONTAINERS)
 		c := call.GetGetContainers()
 		out.GetContainers = &agentapi.Response_GetContainers{Containers: append(
-			s.containers(ctx, snapshot, c.GetShowNested(), true), s.madeContainers(ctx, c.GetShowNested(), c.GetShowStandalone())...)}
+			s.containers(ctx, snapshot, c.GetShowNested()), s.madeContainers(ctx, c.GetShowNested(), c.GetShowStandalone())...)}
 		return out, nil
 	case agentapi.Call_GET_OPERATIONS:
 		out := response(agentapi.Response_GET_OPERATIONS)
@@ -322,7 +322,7 @@ func getFrameworks(s *core.Snapshot) *agentapi.Response_GetFrameworks {
 
 // containers describes the live containers. What cannot be measured of one is left out,
 // and the others are listed all the same (MESOS-9365).
-func (s *Server) containers(ctx context.Context, snapshot *core.Snapshot, nested, statistics bool) []*agentapi.Response_GetContainers_Container {
+func (s *Server) containers(ctx context.Context, snapshot *core.Snapshot, nested bool) []*agentapi.Response_GetContainers_Container {
 	var out []*agentapi.Response_GetContainers_Container
 	each(snapshot, func(f core.FrameworkView, e core.ExecutorView, _ bool) {
 		for _, c := range e.Containers {
@@ -338,7 +338,7 @@ func (s *Server) containers(ctx context.Context, snapshot *core.Snapshot, nested
 					entry.ExecutorName = new(string)
 				}
 			}
-			if usage, err := s.Containers.Usage(ctx, c.ID); statistics && err == nil {
+			if usage, err := s.Containers.Usage(ctx, c.ID); err == nil {
 				entry.ResourceStatistics = usage
 			}
 			out = append(out, entry)
