@@ -189,5 +189,8 @@ type Containerizer interface {
 // ErrRunning refuses the removal of a container that has not ended.
 var ErrRunning = errors.New("it has not ended")
 
+// ErrUnknown is returned for a container that is not there.
+var ErrUnknown = errors.New("unknown container")
+
 // LaunchTimeout bounds one Launch without the pull of its image.
 const LaunchTimeout = time.Minute

@@ -7,7 +7,6 @@ package composing
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -35,9 +34,6 @@ type Containerizer struct {
 }
 
 var _ containerizer.Containerizer = (*Containerizer)(nil)
-
-// ErrUnknown is returned for a container that no member has.
-var ErrUnknown = errors.New("unknown container")
 
 // New composes members in their order.
 func New(members ...Member) *Containerizer {
@@ -118,7 +114,7 @@ func (c *Containerizer) owner(id containerizer.ID) (*Member, error) {
 	if m := c.owners[id.Root()]; m != nil {
 		return m, nil
 	}
-	return nil, fmt.Errorf("container %s: %w", id, ErrUnknown)
+	return nil, fmt.Errorf("container %s: %w", id, containerizer.ErrUnknown)
 }
 
 // Wait implements containerizer.Containerizer.

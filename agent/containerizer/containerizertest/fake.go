@@ -7,7 +7,6 @@ package containerizertest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"syscall"
@@ -15,9 +14,6 @@ import (
 	"agora.dev/agora/agent/containerizer"
 	mesos "agora.dev/agora/api/mesos/v1"
 )
-
-// ErrUnknown is returned for a container that the fake does not have.
-var ErrUnknown = errors.New("unknown container")
 
 // Fake implements containerizer.Containerizer in memory. Containers outlive Recover,
 // as real ones outlive the agent.
@@ -146,7 +142,7 @@ func (f *Fake) find(id containerizer.ID) (*fakeContainer, error) {
 	defer f.mu.Unlock()
 	c, ok := f.all[id]
 	if !ok {
-		return nil, fmt.Errorf("container %s: %w", id, ErrUnknown)
+		return nil, fmt.Errorf("container %s: %w", id, containerizer.ErrUnknown)
 	}
 	return c, nil
 }

@@ -2,6 +2,7 @@ package containerizertest
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"syscall"
 	"testing"
@@ -116,10 +117,10 @@ func removeForgets(t *testing.T, ctx context.Context, h Host) {
 }
 
 func unknown(t *testing.T, ctx context.Context, h Host) {
-	if _, err := h.Wait(ctx, "none"); err == nil {
-		t.Error("wait for an unknown container")
+	if _, err := h.Wait(ctx, "none"); !errors.Is(err, containerizer.ErrUnknown) {
+		t.Errorf("wait for an unknown container: %v", err)
 	}
-	if err := h.Destroy(ctx, "none"); err == nil {
-		t.Error("destroy of an unknown container")
+	if err := h.Destroy(ctx, "none"); !errors.Is(err, containerizer.ErrUnknown) {
+		t.Errorf("destroy of an unknown container: %v", err)
 	}
 }

@@ -21,16 +21,7 @@ import (
 // SandboxInContainer is where a container sees its sandbox (Mesos flag --sandbox_directory).
 const SandboxInContainer = "/mnt/mesos/sandbox"
 
-// Mesos docker.cpp: shares 1024 a cpu, at least 2; quota per 100 ms, at least 1 ms; memory at
-// least 32 MB.
-const (
-	sharesPerCPU = 1024
-	minShares    = 2
-	period       = 100000
-	minQuota     = 1000
-	minMemMB     = 32
-	mib          = 1 << 20
-)
+const mib = 1 << 20
 
 // maxLog bounds what the Engine keeps of a container's output, which is in the sandbox too.
 const (
@@ -162,7 +153,7 @@ func (d *description) publish(mappings []*mesos.ContainerInfo_DockerInfo_PortMap
 		if inside == 0 || inside > math.MaxUint16 || outside == 0 || outside > math.MaxUint16 {
 			return fmt.Errorf("port mapping %d to %d: ports are 1 to 65535", outside, inside)
 		}
-		if !offered(d.spec.Resources, uint64(outside)) {
+		if !containerizer.HasPort(d.spec.Resources, uint64(outside)) {
 			return fmt.Errorf("port mapping: host port %d is not among the ports of the task's resources", outside)
 		}
 		protocol := p.GetProtocol()
@@ -186,14 +177,6 @@ func named(infos []*mesos.NetworkInfo) (out []*mesos.NetworkInfo) {
 		}
 	}
 	return out
-}
-
-func offered(resources []*mesos.Resource, port uint64) bool {
-	return slices.ContainsFunc(resources, func(r *mesos.Resource) bool {
-		return r.GetName() == "ports" && slices.ContainsFunc(r.GetRanges().GetRange(), func(v *mesos.Value_Range) bool {
-			return v.GetBegin() <= port && port <= v.GetEnd()
-		})
-	})
 }
 
 // volumes: the sandbox, persistent volumes, and directories of the host. A relative path of the
@@ -272,38 +255,29 @@ func (d *description) bind(source, inside string, readOnly bool) error {
 // resources are requests and limits. The Engine ends what takes more memory than its limit, or
 // without one its request.
 func resources(list []*mesos.Resource, limits map[string]float64, rules Rules) (out container.Resources) {
-	cpus, mem := scalar(list, "cpus"), scalar(list, "mem")
+	cpus, mem := containerizer.Scalar(list, "cpus"), containerizer.Scalar(list, "mem")
 	if cpus > 0 {
-		out.CPUShares = max(int64(cpus*sharesPerCPU), minShares)
+		out.CPUShares = max(int64(cpus*containerizer.SharesPerCPU), containerizer.MinShares)
 	}
 	limit, limited := limits["cpus"]
 	if !limited && rules.CFS {
 		limit, limited = cpus, cpus > 0
 	}
 	if limited && !math.IsInf(limit, 1) {
-		out.CPUPeriod, out.CPUQuota = period, max(int64(limit*period), minQuota)
+		out.CPUPeriod, out.CPUQuota = containerizer.CPUPeriodMicros, max(int64(limit*containerizer.CPUPeriodMicros), containerizer.MinCPUQuotaMicros)
 	}
 	if mem <= 0 {
 		return out
 	}
-	soft := int64(max(mem, minMemMB)) * mib
+	soft := int64(max(mem, containerizer.MinMemMiB)) * mib
 	hard := soft
 	if ceiling, ok := limits["mem"]; ok {
 		hard = 0
 		if !math.IsInf(ceiling, 1) {
-			hard = int64(max(ceiling, minMemMB)) * mib
+			hard = int64(max(ceiling, containerizer.MinMemMiB)) * mib
 		}
 		out.MemoryReservation = soft
 	}
 	out.Memory, out.MemorySwap = hard, hard // no swap beyond
 	return out
-}
-
-func scalar(list []*mesos.Resource, name string) (total float64) {
-	for _, r := range list {
-		if r.GetName() == name {
-			total += r.GetScalar().GetValue()
-		}
-	}
-	return total
 }

@@ -9,7 +9,6 @@ package docker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -63,9 +62,6 @@ const (
 
 // namePrefix begins the name of each container in the Engine. Mesos docker.hpp.
 const namePrefix = "mesos-"
-
-// ErrUnknown is returned for a container that is not there.
-var ErrUnknown = errors.New("unknown container")
 
 // Containerizer implements containerizer.Containerizer.
 type Containerizer struct {
@@ -153,7 +149,7 @@ func (c *Containerizer) find(id containerizer.ID) (*box, error) {
 	defer c.mu.Unlock()
 	b, ok := c.boxes[id]
 	if !ok {
-		return nil, fmt.Errorf("container %s: %w", id, ErrUnknown)
+		return nil, fmt.Errorf("container %s: %w", id, containerizer.ErrUnknown)
 	}
 	return b, nil
 }

@@ -40,10 +40,10 @@ func (c *Containerizer) Usage(ctx context.Context, id containerizer.ID) (*mesos.
 		return nil, fmt.Errorf("usage of container %s: %w", id, err)
 	}
 	if shares := found.Container.HostConfig.CPUShares; shares > 0 {
-		out.CpusSoftLimit = ptr(float64(shares) / sharesPerCPU)
+		out.CpusSoftLimit = ptr(float64(shares) / containerizer.SharesPerCPU)
 	}
 	if quota := found.Container.HostConfig.CPUQuota; quota > 0 {
-		out.CpusLimit = ptr(float64(quota) / period)
+		out.CpusLimit = ptr(float64(quota) / containerizer.CPUPeriodMicros)
 	}
 	return out, nil
 }

@@ -321,7 +321,7 @@ func (c *Containerizer) find(id containerizer.ID) (*box, error) {
 	defer c.mu.Unlock()
 	b, ok := c.boxes[id]
 	if !ok {
-		return nil, fmt.Errorf("container %s: %w", id, launcher.ErrUnknownContainer)
+		return nil, fmt.Errorf("container %s: %w", id, containerizer.ErrUnknown)
 	}
 	return b, nil
 }

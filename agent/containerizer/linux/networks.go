@@ -30,7 +30,7 @@ func networks(spec containerizer.Spec) (infos []*mesos.NetworkInfo, own bool, er
 		}
 		seen[n.GetName()] = true
 		for _, p := range n.GetPortMappings() {
-			if !offered(spec.Resources, uint64(p.GetHostPort())) {
+			if !containerizer.HasPort(spec.Resources, uint64(p.GetHostPort())) {
 				return nil, false, fmt.Errorf("port mapping: host port %d is not among the ports of the task's resources", p.GetHostPort())
 			}
 		}
@@ -71,14 +71,6 @@ func asked(info *mesos.ContainerInfo) (infos []*mesos.NetworkInfo, own bool, err
 		return nil, false, fmt.Errorf("port mappings need network mode BRIDGE or USER, not %s", mode)
 	}
 	return nil, mode == mesos.ContainerInfo_DockerInfo_NONE, nil
-}
-
-func offered(resources []*mesos.Resource, port uint64) bool {
-	return slices.ContainsFunc(resources, func(r *mesos.Resource) bool {
-		return r.GetName() == "ports" && slices.ContainsFunc(r.GetRanges().GetRange(), func(v *mesos.Value_Range) bool {
-			return v.GetBegin() <= port && port <= v.GetEnd()
-		})
-	})
 }
 
 // attach puts the container into networks of its own if it asks for some; nil else.

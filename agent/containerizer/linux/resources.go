@@ -15,16 +15,9 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// Mesos cgroups/cpu and cgroups/mem: shares 1024 a cpu, 10 a revocable one, at least 2;
-// quota per 100 ms, at least 1 ms; soft limit the request, at least 32 MB; hard limit the
-// limit.
+// sharesRevocable are the CPU shares of a revocable cpu. Mesos cgroups/cpu.
 const (
-	minMemMB        = 32
-	sharesPerCPU    = 1024
 	sharesRevocable = 10
-	minShares       = 2
-	period          = 100000
-	minQuota        = 1000
 	mib             = 1 << 20
 )
 
@@ -56,7 +49,7 @@ func (c *Containerizer) cgroup(b *box, oci *specs.Spec, spec containerizer.Spec)
 
 // limits turns requests and ceilings into those of control groups.
 func (c *Containerizer) limits(s *state, resources []*mesos.Resource, limits map[string]float64) *specs.LinuxResources {
-	s.CPUs, s.MemMB, s.LimitCPUs = scalar(resources, "cpus"), scalar(resources, "mem"), 0
+	s.CPUs, s.MemMB, s.LimitCPUs = containerizer.Scalar(resources, "cpus"), containerizer.Scalar(resources, "mem"), 0
 	out := &specs.LinuxResources{}
 	if s.CPUs > 0 && c.config.Isolation.On.Has(isolation.CPU) {
 		out.CPU = c.cpu(s, resources, limits)
@@ -68,11 +61,11 @@ func (c *Containerizer) limits(s *state, resources []*mesos.Resource, limits map
 }
 
 func (c *Containerizer) cpu(s *state, resources []*mesos.Resource, limits map[string]float64) *specs.LinuxCPU {
-	per := float64(sharesPerCPU)
+	per := float64(containerizer.SharesPerCPU)
 	if c.config.Isolation.RevocableCPULowPriority && revocable(resources, "cpus") {
 		per = sharesRevocable
 	}
-	shares, length := uint64(max(s.CPUs*per, minShares)), uint64(period)
+	shares, length := uint64(max(s.CPUs*per, containerizer.MinShares)), uint64(containerizer.CPUPeriodMicros)
 	out := &specs.LinuxCPU{Shares: &shares}
 	limit, limited := limits["cpus"]
 	if !limited && c.config.Isolation.EnforceCPU {
@@ -81,7 +74,7 @@ func (c *Containerizer) cpu(s *state, resources []*mesos.Resource, limits map[st
 	if limited {
 		quota := int64(-1)
 		if !math.IsInf(limit, 1) {
-			quota, s.LimitCPUs = int64(max(limit*period, minQuota)), limit
+			quota, s.LimitCPUs = int64(max(limit*containerizer.CPUPeriodMicros, containerizer.MinCPUQuotaMicros)), limit
 		}
 		out.Quota, out.Period = &quota, &length
 	}
@@ -89,12 +82,12 @@ func (c *Containerizer) cpu(s *state, resources []*mesos.Resource, limits map[st
 }
 
 func (c *Containerizer) memory(s *state, limits map[string]float64) *specs.LinuxMemory {
-	soft := int64(max(s.MemMB, minMemMB) * mib)
+	soft := int64(max(s.MemMB, containerizer.MinMemMiB) * mib)
 	hard := soft
 	if limit, ok := limits["mem"]; ok {
 		hard = -1
 		if !math.IsInf(limit, 1) {
-			hard = int64(max(limit, minMemMB) * mib)
+			hard = int64(max(limit, containerizer.MinMemMiB) * mib)
 		}
 	}
 	out := &specs.LinuxMemory{Reservation: &soft, Limit: &hard}
@@ -166,15 +159,6 @@ func oomScore(requestMB float64) int {
 		return 0
 	}
 	return int(min(max(1000-1000*requestMB*1024/total, 2), 999))
-}
-
-func scalar(resources []*mesos.Resource, name string) (sum float64) {
-	for _, r := range resources {
-		if r.GetName() == name {
-			sum += r.GetScalar().GetValue()
-		}
-	}
-	return sum
 }
 
 func revocable(resources []*mesos.Resource, name string) bool {
