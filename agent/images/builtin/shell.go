@@ -46,7 +46,11 @@ func shell(p *proc) int {
 		parameters = args[1:]
 	}
 	interactive := !hasCommand && len(args) == 0 && isTerminal(p.stdin)
-	runner, err := interp.New(interp.StdIO(p.stdin, p.stdout, p.stderr), interp.Env(expand.ListEnviron(p.env...)),
+	input := p.stdin
+	if !hasCommand && len(args) == 0 && !interactive {
+		input = nil // it is the script, which is read to its end before anything runs; two readers would share it
+	}
+	runner, err := interp.New(interp.StdIO(input, p.stdout, p.stderr), interp.Env(expand.ListEnviron(p.env...)),
 		interp.Dir(p.dir), interp.Params(append([]string{"--"}, parameters...)...), interp.Interactive(interactive),
 		interp.ExecHandlers(execHandler))
 	if err != nil {
