@@ -70,8 +70,11 @@ func (m *Master) openAccess() error {
 	if err != nil {
 		return err
 	}
-	m.access = httpapi.Access{Readonly: opened.Readonly, Readwrite: opened.Readwrite, ACLs: opened.ACLs, Limits: opened.Limits, Audit: opened.Audit}
+	m.access = httpapi.Access{Readonly: opened.Readonly, Readwrite: opened.Readwrite, ACLs: opened.ACLs, Limits: opened.Limits, Firewall: opened.Firewall, Audit: opened.Audit}
 	m.closeAccess = opened.Close
+	if err := opened.Firewall.Resolve(httpapi.Route); err != nil {
+		return fmt.Errorf("--firewall_rules: %w", err)
+	}
 	if m.access.Scheduler, err = opened.Realm(httpauth.MasterScheduler, m.cfg.Access.frameworks()); err != nil {
 		return err
 	}

@@ -25,8 +25,11 @@ type AllocationConfig struct {
 	// offered after an election, where there is quota.
 	RecoveryFactor  float64
 	RecoveryTimeout time.Duration
-	// Domain is the master's fault domain, as JSON of DomainInfo.
-	Domain string
+	// Domain is the master's fault domain, as JSON of DomainInfo. RequireDomain refuses agents that have none.
+	Domain        string
+	RequireDomain bool
+	// MaxExecutors is how many executors of frameworks an agent may run and still be offered; zero: any number.
+	MaxExecutors int
 
 	minimum []map[string]float64
 	domain  *mesos.DomainInfo
@@ -45,6 +48,9 @@ func (c *AllocationConfig) flags(s *flags.Set) {
 	s.Float(&c.RecoveryFactor, "allocator_agent_recovery_factor", "Part of the known agents that must be back after an election before offers are made, where there is quota.")
 	s.Duration(&c.RecoveryTimeout, "allocator_recovery_timeout", "Longest wait for them.")
 	s.String(&c.Domain, "domain", `The master's fault domain: {"fault_domain":{"region":{"name":"r"},"zone":{"name":"z"}}}.`)
+	s.Bool(&c.RequireDomain, "require_agent_domain", "Refuse agents without a fault domain.")
+	s.Int(&c.MaxExecutors, "max_executors_per_agent", "Executors of frameworks at which an agent is offered no more; those made for tasks do not count. 0 is no bound.")
+	s.Alias("max_executors_per_slave", "max_executors_per_agent")
 }
 
 // complete checks the options.
@@ -56,6 +62,9 @@ func (c *AllocationConfig) complete() (err error) {
 	}
 	if c.RecoveryFactor < 0 || c.RecoveryFactor > 1 {
 		return fmt.Errorf("flag --allocator_agent_recovery_factor: %g is not between 0 and 1", c.RecoveryFactor)
+	}
+	if c.MaxExecutors < 0 {
+		return fmt.Errorf("flag --max_executors_per_agent: %d is negative; 0 is no bound", c.MaxExecutors)
 	}
 	if c.minimum, err = parseMinimum(c.Minimum); err != nil {
 		return fmt.Errorf("flag --min_allocatable_resources: %w", err)

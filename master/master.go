@@ -161,6 +161,8 @@ func (m *Master) wire() error {
 		MaxAgentPingTimeouts:            m.cfg.MaxAgentPingTimeouts,
 		AgentReregisterTimeout:          m.cfg.AgentReregisterTimeout,
 		OfferTimeout:                    m.cfg.OfferTimeout,
+		RequireAgentDomain:              m.cfg.Allocation.RequireDomain,
+		MaxExecutorsPerAgent:            m.cfg.Allocation.MaxExecutors,
 		MaxCompletedFrameworks:          m.cfg.MaxCompletedFrameworks,
 		MaxCompletedTasksPerFramework:   m.cfg.MaxCompletedTasksPerFramework,
 		MaxUnreachableTasksPerFramework: m.cfg.MaxUnreachableTasksPerFramework,

@@ -111,3 +111,29 @@ func TestBadAllocationFlagsAreRefused(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestEndpointsThatAreOff(t *testing.T) {
+	m := startMasterWith(t, master.Deps{}, func(c *master.Config) {
+		c.Access.Firewall = `{"disabled_endpoints":{"paths":["/master/state","/files/browse"]}}`
+	})
+	for _, path := range []string{"/state", "/master/state", "/state.json", "/master/state.json/", "/files/browse?path=/", "/files/browse/x"} {
+		plain, _, _ := strings.Cut(path, "?")
+		response, text := get(t, m, path)
+		if response.StatusCode != http.StatusForbidden || text != "Endpoint '"+plain+"' is disabled" {
+			t.Errorf("%s: %s %s", path, response.Status, text)
+		}
+	}
+	if response, text := get(t, m, "/state-summary"); response.StatusCode != http.StatusOK {
+		t.Errorf("/state-summary: %s %s", response.Status, text)
+	}
+	for rules, want := range map[string]string{
+		`{"disabled_endpoints":{"paths":["/stat"]}}`: `--firewall_rules: firewall rules: paths[0]: there is no endpoint "/stat"`,
+		`{"disabled":{}}`: `--firewall_rules: firewall rules: json: unknown field "disabled"`,
+	} {
+		c := master.NewConfig()
+		c.Port, c.Access.Firewall = 0, rules
+		if _, err := master.New(c, master.Deps{}); err == nil || err.Error() != want {
+			t.Errorf("%s: %v, want %s", rules, err, want)
+		}
+	}
+}

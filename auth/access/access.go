@@ -16,6 +16,7 @@ import (
 
 	"agora.dev/agora/auth"
 	"agora.dev/agora/auth/audit"
+	"agora.dev/agora/auth/firewall"
 	"agora.dev/agora/auth/httpauth"
 	"agora.dev/agora/auth/ratelimit"
 	"agora.dev/agora/auth/tlsconfig"
@@ -37,8 +38,8 @@ type Options struct {
 	ACLs        string
 	Authorizers []string
 	Permissive  bool
-	// RateLimits is a document, or the path of one.
-	RateLimits string
+	// RateLimits and Firewall are documents, or the paths of them.
+	RateLimits, Firewall string
 	// AuditLog is a file for the audit log; empty: it goes to the log.
 	AuditLog string
 	TLS      tlsconfig.Options
@@ -60,6 +61,7 @@ func (o *Options) Flags(set *flags.Set) {
 	set.String(&o.ACLs, "acls", "Who may do what: a JSON document, or the file that holds it.")
 	set.List(&o.Authorizers, "authorizers", "Accepted for compatibility: local, which is --acls.")
 	set.Bool(&o.Permissive, "permissive", "Allow what no rule of --acls matches, where the document says nothing of it.")
+	set.String(&o.Firewall, "firewall_rules", `Endpoints that are off: {"disabled_endpoints":{"paths":["/files/browse"]}}, or the file that holds it.`)
 	set.Path(&o.AuditLog, "audit_log", "File for the audit log, one JSON object a line; if not given it goes to the log.")
 	o.TLS.Flags(set)
 }
@@ -69,6 +71,7 @@ type Open struct {
 	Readonly, Readwrite *httpauth.Realm
 	ACLs                *auth.ACLs
 	Limits              *ratelimit.Limits
+	Firewall            *firewall.Rules
 	Audit               *audit.Log
 	TLS                 *tlsconfig.Source
 
@@ -92,14 +95,11 @@ func (o *Options) Open(realms Realms, log *slog.Logger) (*Open, error) {
 	if out.ACLs, err = o.acls(); err != nil {
 		return nil, err
 	}
-	if o.RateLimits != "" {
-		text, err := document(o.RateLimits)
-		if err != nil {
-			return nil, fmt.Errorf("--rate_limits: %w", err)
-		}
-		if out.Limits, err = ratelimit.Parse(text); err != nil {
-			return nil, fmt.Errorf("--rate_limits: %w", err)
-		}
+	if out.Limits, err = parsed("rate_limits", o.RateLimits, ratelimit.Parse); err != nil {
+		return nil, err
+	}
+	if out.Firewall, err = parsed("firewall_rules", o.Firewall, firewall.Parse); err != nil {
+		return nil, err
 	}
 	if out.Readonly, err = out.Realm(realms.Readonly, o.Readonly); err != nil {
 		return nil, err
@@ -208,6 +208,22 @@ func (o *Options) acls() (*auth.ACLs, error) {
 		return nil, fmt.Errorf("--acls: %w", err)
 	}
 	return acls, nil
+}
+
+// parsed reads the document of an option; nil when there is none.
+func parsed[T any](option, value string, parse func([]byte) (*T, error)) (*T, error) {
+	if value == "" {
+		return nil, nil
+	}
+	text, err := document(value)
+	if err != nil {
+		return nil, fmt.Errorf("--%s: %w", option, err)
+	}
+	out, err := parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("--%s: %w", option, err)
+	}
+	return out, nil
 }
 
 // maxDocument bounds a file of rules, in bytes.

@@ -54,7 +54,7 @@ const (
 	OtherRegion Verdict = "OTHER_REGION"
 	// AgentCapability: the agent does not know several roles, or nested ones.
 	AgentCapability Verdict = "AGENT_CAPABILITY"
-	// Inactive: the agent is disconnected, deactivated or draining.
+	// Inactive: the agent is disconnected, deactivated, draining or full of executors.
 	Inactive Verdict = "AGENT_INACTIVE"
 	// NotListed: the whitelist does not name the agent.
 	NotListed Verdict = "NOT_IN_WHITELIST"

@@ -27,6 +27,7 @@ type agent struct {
 
 	link       *agentLink // nil while disconnected
 	removed    bool       // the allocator has forgotten it
+	offering   bool       // the allocator offers it
 	generation uint64     // of its addition to the allocator
 	ping       *timer
 	reregister *timer
@@ -210,7 +211,7 @@ func (c *Core) disconnectAgent(a *agent) {
 	a.ping.cancel()
 	a.rec.Connected, a.rec.Active = false, false
 	c.touchAgent(a)
-	c.allocatorDeactivateAgent(a)
+	c.allocatorSetOffering(a)
 	c.rescindOffers(a)
 	c.rescindInverse(a)
 	a.reregister = c.after(c.cfg.AgentReregisterTimeout, func() {

@@ -78,6 +78,10 @@ func parseLimits(words []string) Config {
 			cfg.RecoveryAgentRemovalLimit = &f
 		case "count":
 			cfg.RegistryMaxAgentCount = int(f)
+		case "executors":
+			cfg.MaxExecutorsPerAgent = int(f)
+		case "domain":
+			cfg.RequireAgentDomain = true
 		case "age":
 			cfg.RegistryMaxAgentAge = d
 		}

@@ -58,18 +58,38 @@ func (c *Core) allocatorAddAgent(a *agent) {
 	}
 	c.nextGeneration++
 	a.generation = c.nextGeneration
+	a.offering = c.mayOffer(a)
 	c.allocate(AllocatorAddAgent{ID: a.id, Info: a.rec.Info, Capabilities: a.rec.Capabilities,
-		Total: a.total.protos(), Used: messages, Active: a.rec.Active, Generation: a.generation})
+		Total: a.total.protos(), Used: messages, Active: a.offering, Generation: a.generation})
 }
 
 func (c *Core) allocatorUpdateAgent(a *agent) {
 	c.allocate(AllocatorUpdateAgent{ID: a.id, Info: a.rec.Info, Capabilities: a.rec.Capabilities, Total: a.total.protos()})
 }
 
-func (c *Core) allocatorRemoveAgent(a *agent)   { c.allocate(AllocatorRemoveAgent{a.id}) }
-func (c *Core) allocatorActivateAgent(a *agent) { c.allocate(AllocatorActivateAgent{a.id}) }
-func (c *Core) allocatorDeactivateAgent(a *agent) {
+func (c *Core) allocatorRemoveAgent(a *agent) { c.allocate(AllocatorRemoveAgent{a.id}) }
+
+// allocatorSetOffering starts or stops the offers of an agent, as mayOffer says.
+func (c *Core) allocatorSetOffering(a *agent) {
+	a.offering = c.mayOffer(a)
+	if a.offering {
+		c.allocate(AllocatorActivateAgent{a.id})
+		return
+	}
 	c.allocate(AllocatorDeactivateAgent{a.id})
+}
+
+// mayOffer says whether an agent is to be offered: it is active, and not full of executors.
+func (c *Core) mayOffer(a *agent) bool {
+	limit := c.cfg.MaxExecutorsPerAgent
+	return a.rec.Active && (limit == 0 || len(a.executors) < limit)
+}
+
+// reviewOffering follows the number of an agent's executors.
+func (c *Core) reviewOffering(a *agent) {
+	if a.offering != c.mayOffer(a) {
+		c.allocatorSetOffering(a)
+	}
 }
 
 func (c *Core) allocatorSuppress(f *framework, roles []string) {

@@ -114,12 +114,11 @@ func (c *Core) applySettings(id AgentID) {
 	a.rec.Deactivated, a.rec.Drain, a.rec.DrainSince = deactivated, drain.Info, drain.Since
 	a.rec.Active = a.link != nil && !deactivated
 	c.touchAgent(a)
+	c.allocatorSetOffering(a)
 	if a.rec.Active {
-		c.allocatorActivateAgent(a)
 		c.askInverse(a)
 		return
 	}
-	c.allocatorDeactivateAgent(a)
 	c.rescindOffers(a)
 	c.rescindInverse(a)
 }
@@ -138,14 +137,15 @@ func (c *Core) reviewLater(a *agent) {
 	}
 }
 
-// review looks at agents that changed and are more than ordinary: those that drain, or whose
-// machine is in the maintenance schedule.
+// review looks at agents that changed and are more than ordinary: those that drain, whose
+// machine is in the maintenance schedule, or that may be full of executors.
 func (c *Core) review() {
 	asked := map[FrameworkID]*scheduler.Event_InverseOffers{}
 	for i := 0; i < len(c.reviews); i++ { // reviewing may bring more
 		a := c.reviews[i]
 		a.reviewing = false
 		if c.agents[a.id] == a {
+			c.reviewOffering(a)
 			c.reviewMachine(a)
 			c.reviewDrain(a)
 			c.reviewInverse(a, asked)

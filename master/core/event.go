@@ -169,6 +169,12 @@ type Config struct {
 	AgentReregisterTimeout time.Duration // 10 min
 	OfferTimeout           time.Duration // zero: offers are never rescinded by age
 
+	// RequireAgentDomain refuses agents without a fault domain.
+	RequireAgentDomain bool
+	// MaxExecutorsPerAgent is how many executors of frameworks an agent may run before it is offered no
+	// more; zero sets no bound. Executors that agents make for tasks do not count.
+	MaxExecutorsPerAgent int
+
 	// RegistryGCInterval is how often unreachable and gone agents are forgotten that are older than
 	// RegistryMaxAgentAge or beyond the newest RegistryMaxAgentCount of their kind.
 	RegistryGCInterval    time.Duration // 15 min

@@ -35,7 +35,15 @@ func (c *Core) addExecutor(f *framework, a *agent, info *mesos.ExecutorInfo) *ex
 	c.touchFramework(f)
 	c.touchAgent(a)
 	c.askInverseOn(f, a)
+	c.countExecutors(a)
 	return e
+}
+
+// countExecutors lets an agent be looked at whose number of executors changed, where that is bounded.
+func (c *Core) countExecutors(a *agent) {
+	if c.cfg.MaxExecutorsPerAgent > 0 {
+		c.reviewLater(a)
+	}
 }
 
 func (c *Core) removeExecutor(e *executor) {
@@ -45,6 +53,7 @@ func (c *Core) removeExecutor(e *executor) {
 	c.allocatorRecover(e.framework.id, e.agent.id, e.resources, nil)
 	c.touchFramework(e.framework)
 	c.touchAgent(e.agent)
+	c.countExecutors(e.agent)
 }
 
 // executorsOf lists a framework's executors in the order of their slots.

@@ -41,6 +41,9 @@ func (c *Core) CheckInvariants() error {
 
 // checkAgent holds offered + used to what the agent has.
 func (c *Core) checkAgent(a *agent) error {
+	if a.offering != c.mayOffer(a) {
+		return fmt.Errorf("offered %v, active %v, %d executors", a.offering, a.rec.Active, len(a.executors))
+	}
 	if c.gone[a.id] != nil || c.lost[a.id] != nil || c.recovered[a.id] != nil {
 		return errors.New("registered and also gone, unreachable or recovered")
 	}

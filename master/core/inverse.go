@@ -20,6 +20,7 @@ type inverse struct {
 	framework *framework
 	agent     *agent
 	offer     OfferID // the outstanding one; empty for none
+	sent      *mesos.InverseOffer
 	status    *allocator.InverseOfferStatus
 	refused   *timer // until it may be asked again
 }
@@ -94,9 +95,10 @@ func (c *Core) reviewInverse(a *agent, events map[FrameworkID]*scheduler.Event_I
 		if events[f.id] == nil {
 			events[f.id] = &scheduler.Event_InverseOffers{}
 		}
-		events[f.id].InverseOffers = append(events[f.id].InverseOffers, &mesos.InverseOffer{
-			Id: offerID(in.offer), FrameworkId: frameworkID(f.id), AgentId: agentID(a.id),
-			Url: agentURL(a), Unavailability: a.unavailability})
+		in.sent = &mesos.InverseOffer{Id: offerID(in.offer), FrameworkId: frameworkID(f.id), AgentId: agentID(a.id),
+			Url: agentURL(a), Unavailability: a.unavailability}
+		events[f.id].InverseOffers = append(events[f.id].InverseOffers, in.sent)
+		c.touchAgent(a)
 	}
 }
 
@@ -120,13 +122,13 @@ func (c *Core) answerInverse(f *framework, ids []*mesos.OfferID, status allocato
 			in.refused = nil
 			c.askInverse(in.agent)
 		})
-		c.touchAgent(in.agent)
 	}
 }
 
 func (c *Core) dropInverseOffer(in *inverse) {
 	delete(c.inverse, in.offer)
-	in.offer = ""
+	in.offer, in.sent = "", nil
+	c.touchAgent(in.agent)
 }
 
 // rescindInverse takes the outstanding inverse offers of an agent back.
@@ -179,6 +181,17 @@ func (c *Core) reviveInverse(f *framework) {
 		}
 	}
 	c.askInverseOf()
+}
+
+// inverseOffers lists what an agent's frameworks were asked and did not answer.
+func (a *agent) inverseOffers() []*mesos.InverseOffer {
+	var list []*mesos.InverseOffer
+	for _, id := range sortedKeys(a.inverse) {
+		if sent := a.inverse[id].sent; sent != nil {
+			list = append(list, sent)
+		}
+	}
+	return list
 }
 
 // inverseStatuses lists the answers of an agent's frameworks.

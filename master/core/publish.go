@@ -69,7 +69,7 @@ func (a *agent) publish() *Agent {
 	rec.Total = a.total.protos()
 	rec.Used = a.used.protos()
 	rec.Offered = a.offered.protos()
-	rec.InverseStatuses = a.inverseStatuses()
+	rec.InverseOffers, rec.InverseStatuses = a.inverseOffers(), a.inverseStatuses()
 	return &rec
 }
 

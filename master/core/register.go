@@ -28,9 +28,8 @@ func (c *Core) register(l *agentLink, m *link.Register) {
 	case l.registering:
 		return
 	}
-	if c.misplaced(m.GetAgent()) {
-		c.note(noteWarn, "agent refused", "hostname", m.GetAgent().GetHostname(), "reason", noDomain)
-		c.refuse(l.id, noDomain)
+	if problem := c.misplaced(m.GetAgent()); problem != "" {
+		c.refuseAgent(l, m.GetAgent(), problem)
 		return
 	}
 	if err := validation.Agent(m.GetAgent()); err != nil {
@@ -149,9 +148,8 @@ func (c *Core) reregister(l *agentLink, m *link.Reregister) {
 		c.refuseDown(l, id)
 		return
 	}
-	if c.misplaced(m.GetAgent()) {
-		c.note(noteWarn, "agent refused", "hostname", m.GetAgent().GetHostname(), "reason", noDomain)
-		c.refuse(l.id, noDomain)
+	if problem := c.misplaced(m.GetAgent()); problem != "" {
+		c.refuseAgent(l, m.GetAgent(), problem)
 		return
 	}
 	if err := validation.ReturningAgent(m.GetAgent()); err != nil {

@@ -54,7 +54,7 @@ func (c *Core) reconnect(a *agent, l *agentLink, m *link.Reregister) {
 			c.allocatorUpdateAgent(a)
 		}
 		if a.rec.Active {
-			c.allocatorActivateAgent(a)
+			c.allocatorSetOffering(a)
 		}
 	}
 	c.reregistered(a, missing)

@@ -106,7 +106,8 @@ type Agent struct {
 	DrainSince time.Time
 	// Machine names the one that the agent is on, when it is not UP; see registry.MachineKey.
 	Machine string
-	// InverseStatuses are what frameworks answered to inverse offers.
+	// InverseOffers are outstanding; InverseStatuses are what frameworks answered to inverse offers.
+	InverseOffers   []*mesos.InverseOffer
 	InverseStatuses []*allocator.InverseOfferStatus
 
 	RegisteredAt   time.Time

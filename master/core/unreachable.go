@@ -49,13 +49,13 @@ func (c *Core) markUnreachable(a *agent) {
 
 // silence stops offers of an agent that is about to go, and cuts its link.
 func (c *Core) silence(a *agent) {
-	c.allocatorDeactivateAgent(a)
+	a.rec.Connected, a.rec.Active = false, false
+	c.touchAgent(a)
+	c.allocatorSetOffering(a)
 	c.rescindOffers(a)
 	c.rescindInverse(a)
 	c.cut(a)
 	a.reregister.cancel()
-	a.rec.Connected, a.rec.Active = false, false
-	c.touchAgent(a)
 }
 
 // cut ends the agent's link, if there is one.

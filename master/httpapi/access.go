@@ -7,6 +7,7 @@ import (
 
 	"agora.dev/agora/auth"
 	"agora.dev/agora/auth/audit"
+	"agora.dev/agora/auth/firewall"
 	"agora.dev/agora/auth/httpauth"
 	"agora.dev/agora/auth/ratelimit"
 	"agora.dev/agora/master/core"
@@ -20,6 +21,8 @@ type Access struct {
 	ACLs *auth.ACLs
 	// Limits slow principals down.
 	Limits *ratelimit.Limits
+	// Firewall names the endpoints that are switched off.
+	Firewall *firewall.Rules
 	// Audit hears of every refusal and every change.
 	Audit *audit.Log
 }
@@ -117,6 +120,9 @@ const (
 func (s *Server) guard(path string, next http.HandlerFunc) http.HandlerFunc {
 	access, declared := routeTable[path]
 	return func(w http.ResponseWriter, r *http.Request) {
+		if s.cfg.Access.Firewall.Stops(w, r, path) {
+			return
+		}
 		if !declared {
 			s.forbid(w, r, path, textUndeclared)
 			return

@@ -64,8 +64,8 @@ func TestDrainIsAnsweredAsRecorded(t *testing.T) {
 	replay(t, e, "drain", "6-MARK_AGENT_GONE.http", "7-GET_AGENTS-gone.http", "8-MARK_AGENT_GONE-again.http")
 }
 
-// TestMaintenanceStatusShowsAnswers has a framework with a task there, which declines.
-func TestMaintenanceStatusShowsAnswers(t *testing.T) {
+// TestInverseOffersAndAnswersAreShown has a framework with a task there, which declines.
+func TestInverseOffersAndAnswersAreShown(t *testing.T) {
 	e := newEdge(t)
 	e.withRecorded(t, recordedAgent+"0")
 	e.step(core.FrameworkSubscribed{Conn: 1, Call: &scheduler.Call_Subscribe{FrameworkInfo: &mesos.FrameworkInfo{User: ptr("u"), Name: ptr("n"),
@@ -84,8 +84,18 @@ func TestMaintenanceStatusShowsAnswers(t *testing.T) {
 	call(&scheduler.Call{Type: scheduler.Call_ACCEPT.Enum(), Accept: &scheduler.Call_Accept{OfferIds: []*mesos.OfferID{{Value: ptr("m-O0")}},
 		Operations: []*mesos.Offer_Operation{{Type: mesos.Offer_Operation_LAUNCH.Enum(), Launch: &mesos.Offer_Operation_Launch{TaskInfos: []*mesos.TaskInfo{task}}}}}})
 	replay(t, e, "maintenance-drain", "06-UPDATE_MAINTENANCE_SCHEDULE.http")
+	outstanding := func() string {
+		_, got := e.ask("POST", "/api/v1", `{"type":"GET_FRAMEWORKS"}`)
+		return got
+	}
+	if got := outstanding(); !strings.Contains(got, `"inverse_offers":[{"id":{"value":"m-O1"}`) {
+		t.Errorf("the outstanding inverse offer is not shown: %s", got)
+	}
 	call(&scheduler.Call{Type: scheduler.Call_DECLINE_INVERSE_OFFERS.Enum(), DeclineInverseOffers: &scheduler.Call_DeclineInverseOffers{
 		InverseOfferIds: []*mesos.OfferID{{Value: ptr("m-O1")}}}})
+	if got := outstanding(); strings.Contains(got, "inverse_offers") {
+		t.Errorf("an answered inverse offer is shown: %s", got)
+	}
 	const want = `{"draining_machines":[{"id":{"hostname":"localhost","ip":"127.0.0.1"},"statuses":[{"status":"DECLINE","framework_id":{"value":"m-0000"},"timestamp":{"nanoseconds":`
 	if _, got := e.ask("GET", "/maintenance/status", ""); !strings.HasPrefix(got, want) {
 		t.Errorf("status: %s", got)

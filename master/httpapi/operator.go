@@ -238,6 +238,13 @@ func frameworksProto(snapshot *core.Snapshot) *master.Response_GetFrameworks {
 			p.OfferedResources = append(p.OfferedResources, offer.Info.Resources...)
 		}
 	}
+	for agent := range snapshot.Agents.All() {
+		for _, offer := range agent.InverseOffers {
+			if p := byID[core.FrameworkID(offer.GetFrameworkId().GetValue())]; p != nil {
+				p.InverseOffers = append(p.InverseOffers, offer)
+			}
+		}
+	}
 	for _, p := range m.Frameworks {
 		p.OfferedResources = endpointResources(sumResources(p.OfferedResources))
 	}

@@ -18,6 +18,21 @@ var exact = map[string]bool{"/redirect": true, "/": true}
 
 func newRouter(routes map[string]http.HandlerFunc) *router { return &router{routes: routes} }
 
+// Route gives the endpoint that a path names, in any spelling. What an endpoint has below it is not a name of it.
+func Route(path string) (string, bool) {
+	if path != "/" {
+		path = strings.TrimSuffix(path, "/")
+	}
+	for _, spelled := range []string{path, strings.TrimPrefix(path, "/master")} {
+		for _, name := range []string{spelled, strings.TrimSuffix(spelled, ".json")} {
+			if _, ok := routeTable[name]; ok {
+				return name, true
+			}
+		}
+	}
+	return "", false
+}
+
 func (r *router) find(path string) http.HandlerFunc {
 	if path == "/" || path == "" {
 		return r.routes["/"]

@@ -164,6 +164,8 @@ func (e *explainer) inactiveWords(id core.AgentID) (reason, change string) {
 		return "it is " + strings.ToLower(agent.Drain.GetState().String()) + ".", "agora node undrain " + string(id)
 	case agent.Deactivated:
 		return "an operator deactivated it.", "agora node undrain " + string(id)
+	case agent.Active:
+		return "it runs as many executors as --max_executors_per_agent allows.", "Wait until one of them ends, or start the master with a higher bound."
 	}
 	return "it is not active.", "Wait until it has registered again."
 }
