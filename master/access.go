@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"agora.dev/agora/auth/access"
+	"agora.dev/agora/auth/guard"
 	"agora.dev/agora/auth/httpauth"
 	"agora.dev/agora/internal/flags"
 	"agora.dev/agora/master/httpapi"
@@ -70,7 +71,7 @@ func (m *Master) openAccess() error {
 	if err != nil {
 		return err
 	}
-	m.access = httpapi.Access{Readonly: opened.Readonly, Readwrite: opened.Readwrite, ACLs: opened.ACLs, Limits: opened.Limits, Firewall: opened.Firewall, Audit: opened.Audit}
+	m.access = guard.Access{Readonly: opened.Readonly, Readwrite: opened.Readwrite, ACLs: opened.ACLs, Limits: opened.Limits, Firewall: opened.Firewall, Audit: opened.Audit}
 	m.closeAccess = opened.Close
 	if err := opened.Firewall.Resolve(httpapi.Route); err != nil {
 		return fmt.Errorf("--firewall_rules: %w", err)

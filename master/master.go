@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"agora.dev/agora/api/mesos/v1"
+	"agora.dev/agora/auth/guard"
 	agentlinkclient "agora.dev/agora/client/agentlink"
 	"agora.dev/agora/election"
 	"agora.dev/agora/internal/metrics"
@@ -69,7 +70,7 @@ type Master struct {
 	whitelist *whitelist // nil: every host may be offered
 	leader    atomic.Pointer[httpapi.Leader]
 
-	access      httpapi.Access
+	access      guard.Access
 	closeAccess func()
 }
 

@@ -41,7 +41,7 @@ func TestEveryRouteSaysWhatItAsks(t *testing.T) {
 		}
 	}
 	for path, access := range routeTable {
-		if access.realm == 0 {
+		if access.Realm == 0 {
 			t.Errorf("%s: its row names no realm", path)
 		}
 	}

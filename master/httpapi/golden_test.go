@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"agora.dev/agora/api/mesos/v1"
+	"agora.dev/agora/auth/guard"
 	"agora.dev/agora/master/allocator"
 	"agora.dev/agora/master/core"
 	"agora.dev/agora/master/registry"
@@ -26,11 +27,11 @@ type edge struct {
 
 func newEdge(t *testing.T) *edge {
 	t.Helper()
-	return newEdgeWith(t, Access{})
+	return newEdgeWith(t, guard.Access{})
 }
 
 // newEdgeWith is an edge that lets in whom access lets in.
-func newEdgeWith(t *testing.T, access Access) *edge {
+func newEdgeWith(t *testing.T, access guard.Access) *edge {
 	t.Helper()
 	info := &mesos.MasterInfo{Id: ptr("m"), Ip: ptr(uint32(16777343)), Port: ptr(uint32(5050)), Pid: ptr("master@127.0.0.1:5050"), Hostname: ptr("localhost"),
 		Capabilities: []*mesos.MasterInfo_Capability{{Type: mesos.MasterInfo_Capability_AGENT_UPDATE.Enum()}}}

@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"context"
-	"encoding/json"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -16,146 +15,55 @@ import (
 	"agora.dev/agora/api/mesos/v1/scheduler"
 	"agora.dev/agora/auth"
 	"agora.dev/agora/auth/audit"
+	"agora.dev/agora/auth/authtest"
+	"agora.dev/agora/auth/guard"
 	"agora.dev/agora/auth/httpauth"
 )
 
-// caller is one of the principals of the matrix.
-type caller struct {
-	name          string
-	authorization string
-	// status is the answer wherever somebody is asked who they are; zero: they are believed.
-	status int
-	// grants are the objects of each action; "*" stands for all.
-	grants map[auth.Action][]string
-}
-
-func (c *caller) granted(q auth.Question) bool {
-	objects := c.grants[q.Action]
-	return slices.Contains(objects, "*") || q.Object != auth.Any && slices.Contains(objects, q.Object.Value())
-}
-
-const matrixSecret = "canary-basic-5b1e"
-
-var matrixKey = []byte("canary-key-000000000000000000000000000000")
-
-func bearerToken(t *testing.T, claims map[string]any) string {
-	t.Helper()
-	text, err := httpauth.Sign(matrixKey, claims)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return "Bearer " + text
-}
-
-func everything() map[auth.Action][]string {
-	all := map[auth.Action][]string{}
-	for _, action := range auth.Actions() {
-		all[action] = []string{"*"}
-	}
-	return all
-}
-
 // callers are the twelve principals. Their names and objects include siblings that begin alike.
-func callers(t *testing.T) []*caller {
+func callers(t *testing.T) []*authtest.Caller {
 	t.Helper()
-	basic := func(name string) string { return httpauth.BasicHeader(name, matrixSecret) }
-	hour := time.Now().Add(time.Hour).Unix()
-	return []*caller{
-		{name: "anonymous", status: 401},
-		{name: "wrong secret", authorization: httpauth.BasicHeader("admin", "wrong"), status: 401},
-		{name: "unknown", authorization: basic("stranger"), status: 401},
-		{name: "expired token", authorization: bearerToken(t, map[string]any{"sub": "admin", "exp": time.Now().Add(-time.Hour).Unix()}), status: 401},
-		{name: "token without a name", authorization: bearerToken(t, map[string]any{"cid": "c", "exp": hour}), status: 403},
-		{name: "admin", authorization: basic("admin"), grants: everything()},
-		{name: "nobody", authorization: basic("nobody")},
-		{name: "viewer", authorization: bearerToken(t, map[string]any{"sub": "viewer", "exp": hour}), grants: map[auth.Action][]string{
+	basic, hour := authtest.Basic, authtest.Hour()
+	return append(authtest.Strangers(t), []*authtest.Caller{
+		{Name: "token without a name", Authorization: authtest.Bearer(t, map[string]any{"cid": "c", "exp": hour}), Status: 403},
+		{Name: "admin", Authorization: basic("admin"), Grants: authtest.Everything()},
+		{Name: "nobody", Authorization: basic("nobody")},
+		{Name: "viewer", Authorization: authtest.Bearer(t, map[string]any{"sub": "viewer", "exp": hour}), Grants: map[auth.Action][]string{
 			auth.ViewFramework: {"*"}, auth.ViewTask: {"*"}, auth.ViewExecutor: {"*"}, auth.ViewRole: {"*"}, auth.GetQuota: {"*"},
 			auth.ViewFlags: {"*"}, auth.GetEndpoint: {"/metrics/snapshot"}, auth.GetMaintenanceSchedule: {"*"}, auth.GetMaintenanceStatus: {"*"}}},
-		{name: "web", authorization: basic("web"), grants: map[auth.Action][]string{
+		{Name: "web", Authorization: basic("web"), Grants: map[auth.Action][]string{
 			auth.RegisterFramework: {"web"}, auth.RunTask: {"webuser"}, auth.TeardownFramework: {"web"}, auth.ViewFramework: {"webuser"}, auth.ViewTask: {"webuser"},
 			auth.ViewExecutor: {"webuser"}, auth.ViewRole: {"web"}, auth.GetQuota: {"web"}, auth.UpdateQuota: {"web"}, auth.UpdateWeight: {"web"},
 			auth.ReserveResources: {"web"}, auth.UnreserveResources: {"web"}, auth.CreateVolume: {"web"}, auth.DestroyVolume: {"web"}, auth.ResizeVolume: {"web"}}},
-		{name: "web-b", authorization: basic("web-b"), grants: map[auth.Action][]string{
+		{Name: "web-b", Authorization: basic("web-b"), Grants: map[auth.Action][]string{
 			auth.RegisterFramework: {"web-b"}, auth.RunTask: {"webuser-b"}, auth.TeardownFramework: {"web-b"}, auth.ViewFramework: {"webuser-b"}, auth.ViewTask: {"webuser-b"},
 			auth.ViewExecutor: {"webuser-b"}, auth.ViewRole: {"web-b"}, auth.GetQuota: {"web-b"}, auth.UpdateQuota: {"web-b"}, auth.UpdateWeight: {"web-b"},
 			auth.ReserveResources: {"web-b"}, auth.UnreserveResources: {"web-b"}, auth.CreateVolume: {"web-b"}, auth.DestroyVolume: {"web-b"}, auth.ResizeVolume: {"web-b"}}},
-		{name: "ops", authorization: basic("ops"), grants: map[auth.Action][]string{
+		{Name: "ops", Authorization: basic("ops"), Grants: map[auth.Action][]string{
 			auth.DrainAgent: {"*"}, auth.DeactivateAgent: {"*"}, auth.ReactivateAgent: {"*"}, auth.MarkAgentGone: {"*"}, auth.StartMaintenance: {"*"},
 			auth.StopMaintenance: {"*"}, auth.UpdateMaintenanceSchedule: {"*"}, auth.AccessMesosLog: {"*"}, auth.SetLogLevel: {"*"},
 			auth.GetEndpoint: {"/logging/toggle", "/files/debug"}}},
-		{name: "agents", authorization: basic("agents"), grants: map[auth.Action][]string{auth.RegisterAgent: {"*"}}},
-	}
+		{Name: "agents", Authorization: basic("agents"), Grants: map[auth.Action][]string{auth.RegisterAgent: {"*"}}},
+	}...)
 }
 
-// matrixACLs writes the grants as a document that allows nothing else.
-func matrixACLs(t *testing.T, all []*caller) *auth.ACLs {
+// secured is an edge whose realms all ask, with the callers' ACLs; log gets its audit log.
+func secured(t *testing.T, all []*authtest.Caller, log *strings.Builder) *edge {
 	t.Helper()
-	document := map[string]any{"permissive": false}
-	for _, action := range auth.Actions() {
-		var rules []any
-		for _, c := range all {
-			objects := any(map[string]any{"values": c.grants[action]})
-			switch {
-			case len(c.grants[action]) == 0:
-				continue
-			case slices.Contains(c.grants[action], "*"):
-				objects = map[string]any{"type": "ANY"}
-			}
-			rules = append(rules, map[string]any{"principals": map[string]any{"values": []string{c.name}}, action.ObjectKey(): objects})
-		}
-		if rules != nil {
-			document[action.Key()] = rules
-		}
-	}
-	text, err := json.Marshal(document)
-	if err != nil {
-		t.Fatal(err)
-	}
-	acls, err := auth.ParseACLs(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return acls
-}
-
-// secured is an edge whose realms all ask, with the callers' ACLs; audit gets its audit log.
-func secured(t *testing.T, all []*caller, log *strings.Builder) *edge {
-	t.Helper()
-	bearer, err := httpauth.NewBearer(httpauth.BearerConfig{Keys: [][]byte{matrixKey}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	credentials := httpauth.Credentials{}
-	for _, c := range all {
-		if strings.HasPrefix(c.authorization, "Basic ") && c.name != "unknown" && c.name != "wrong secret" {
-			credentials[c.name] = matrixSecret
-		}
-	}
-	realm := func(name string) *httpauth.Realm {
-		return httpauth.NewRealm(name, httpauth.NewBasic(credentials), bearer)
-	}
-	return newEdgeWith(t, Access{Readonly: realm(httpauth.MasterReadonly), Readwrite: realm(httpauth.MasterReadwrite),
-		Scheduler: realm(httpauth.MasterScheduler), Agent: realm(httpauth.MasterAgent), ACLs: matrixACLs(t, all),
+	realm := authtest.Realms(t, all)
+	return newEdgeWith(t, guard.Access{Readonly: realm(httpauth.MasterReadonly), Readwrite: realm(httpauth.MasterReadwrite),
+		Scheduler: realm(httpauth.MasterScheduler), Agent: realm(httpauth.MasterAgent), ACLs: authtest.ACLs(t, all),
 		Audit: audit.New(slog.New(slog.NewJSONHandler(log, nil)))})
 }
 
 // sample is a request of one route or call, and what its sender has to be allowed.
 type sample struct {
 	method, path, body string
-	realm              realm
+	realm              guard.Realm
 	asks               []auth.Question
 }
 
-func asks(action auth.Action, objects ...string) []auth.Question {
-	if len(objects) == 0 {
-		return []auth.Question{{Action: action, Object: auth.Any}}
-	}
-	var all []auth.Question
-	for _, object := range objects {
-		all = append(all, auth.Question{Action: action, Object: auth.Of(object)})
-	}
-	return all
-}
+var asks = authtest.Asks
 
 const (
 	reserved = `[{"name":"cpus","type":"SCALAR","scalar":{"value":1},"role":"web","reservations":[{"type":"DYNAMIC","role":"web","principal":"web"}]}]`
@@ -239,17 +147,17 @@ func samples(t *testing.T, e *edge) map[string]sample {
 		if s.method == "" {
 			s.method = "GET"
 		}
-		s.realm = routeTable[path].realm
+		s.realm = routeTable[path].Realm
 		all[s.method+" "+path] = s
 	}
-	all["GET /maintenance/schedule"] = sample{method: "GET", path: "/maintenance/schedule", realm: readwrite, asks: asks(auth.GetMaintenanceSchedule)}
+	all["GET /maintenance/schedule"] = sample{method: "GET", path: "/maintenance/schedule", realm: guard.Readwrite, asks: asks(auth.GetMaintenanceSchedule)}
 	for number, name := range master.Call_Type_name {
 		kind := master.Call_Type(number)
 		s := callSamples[kind]
 		if access := callTable[kind]; (access.command || access.action != auth.None) && s.asks == nil {
 			t.Errorf("%s: add the call to callSamples", name)
 		}
-		s.method, s.path, s.realm = "POST", "/api/v1", readwrite
+		s.method, s.path, s.realm = "POST", "/api/v1", guard.Readwrite
 		if s.body = `{"type":"` + name + `",` + s.body; strings.HasSuffix(s.body, ",") {
 			s.body = strings.TrimSuffix(s.body, ",")
 		}
@@ -258,37 +166,29 @@ func samples(t *testing.T, e *edge) map[string]sample {
 	}
 	for _, name := range scheduler.Call_Type_name {
 		body := `{"type":"` + name + `","framework_id":{"value":"m-0000"},"` + strings.ToLower(name) + `":{"framework_info":{"user":"u","name":"n","id":{"value":"m-0000"}}}}`
-		all["scheduler "+name] = sample{method: "POST", path: "/api/v1/scheduler", body: body, realm: schedulers}
+		all["scheduler "+name] = sample{method: "POST", path: "/api/v1/scheduler", body: body, realm: guard.Scheduler}
 	}
 	return all
 }
 
 // expected is what the table says: 401, 403, or 0 for being let in.
-func expected(c *caller, s sample) int {
-	switch {
-	case s.realm == open:
+func expected(c *authtest.Caller, s sample) int {
+	if s.realm == guard.Open {
 		return 0
-	case c.status != 0:
-		return c.status
 	}
-	for _, q := range s.asks {
-		if !c.granted(q) {
-			return http.StatusForbidden
-		}
-	}
-	return 0
+	return c.Expected(s.asks)
 }
 
 // status is how an edge answers. Who is let in to an operation waits for an allocator, which is not
 // there, until the context ends; refusals come before.
-func (e *edge) status(c *caller, s sample) (int, http.Header) {
+func (e *edge) status(c *authtest.Caller, s sample) (int, http.Header) {
 	r := httptest.NewRequest(s.method, s.path, strings.NewReader(s.body))
 	r.Header.Set("Content-Type", "application/json")
 	if strings.Contains(s.body, "=[") || strings.HasPrefix(s.body, "frameworkId") || strings.HasPrefix(s.body, "slaveId") {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
-	if c.authorization != "" {
-		r.Header.Set("Authorization", c.authorization)
+	if c.Authorization != "" {
+		r.Header.Set("Authorization", c.Authorization)
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), 20*time.Millisecond)
 	defer cancel()
@@ -320,16 +220,16 @@ func TestMatrix(t *testing.T) {
 			want := expected(c, s)
 			refused := got == 401 || got == 403 && !strings.HasPrefix(name, "scheduler ")
 			switch {
-			case got == http.StatusNotImplemented, got == http.StatusNotFound && s.realm != open && want != 401:
+			case got == http.StatusNotImplemented, got == http.StatusNotFound && s.realm != guard.Open && want != 401:
 				// Not built yet, or nothing there: who asked was believed.
-				if c.status == 401 {
-					t.Errorf("%s as %s: %d, want %d", name, c.name, got, want)
+				if c.Status == 401 {
+					t.Errorf("%s as %s: %d, want %d", name, c.Name, got, want)
 				}
 			case want == 0 && refused, want != 0 && got != want:
-				t.Errorf("%s as %s: %d, want %d", name, c.name, got, want)
+				t.Errorf("%s as %s: %d, want %d", name, c.Name, got, want)
 			}
 			if got == 401 && header.Get("WWW-Authenticate") == "" {
-				t.Errorf("%s as %s: 401 without a challenge", name, c.name)
+				t.Errorf("%s as %s: 401 without a challenge", name, c.Name)
 			}
 			if want != 0 {
 				refusals++
@@ -340,7 +240,7 @@ func TestMatrix(t *testing.T) {
 	if lines := strings.Count(log.String(), `"audit: refused"`); lines < refusals*9/10 {
 		t.Errorf("%d refusals, %d lines in the audit log", refusals, lines)
 	}
-	for _, secret := range []string{matrixSecret, string(matrixKey), "eyJ", "Basic "} {
+	for _, secret := range authtest.Secrets {
 		if strings.Contains(log.String(), secret) {
 			t.Errorf("the audit log holds %q", secret)
 		}

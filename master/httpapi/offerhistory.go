@@ -19,7 +19,7 @@ func (s *Server) offerHistory(w http.ResponseWriter, r *http.Request) {
 	}
 	list := []why.Offer{}
 	for offer := range snapshot.Offers.All() {
-		if offer.Info.GetFrameworkId().GetValue() == id && viewer.role(offer.Info.GetAllocationInfo().GetRole()) {
+		if offer.Info.GetFrameworkId().GetValue() == id && viewer.Role(offer.Info.GetAllocationInfo().GetRole()) {
 			list = append(list, historyEntry(&core.EndedOffer{Info: offer.Info, SentAt: offer.SentAt, Outcome: "OUTSTANDING"}))
 		}
 	}
@@ -32,7 +32,7 @@ func (s *Server) offerHistory(w http.ResponseWriter, r *http.Request) {
 			}
 			found = true
 			for _, o := range slices.Backward(f.Offers) {
-				if viewer.role(o.Info.GetAllocationInfo().GetRole()) {
+				if viewer.Role(o.Info.GetAllocationInfo().GetRole()) {
 					list = append(list, historyEntry(o))
 				}
 			}

@@ -9,6 +9,7 @@ import (
 	"agora.dev/agora/api/codec"
 	"agora.dev/agora/api/mesos/v1"
 	"agora.dev/agora/api/mesos/v1/master"
+	"agora.dev/agora/auth/guard"
 	"agora.dev/agora/master/core"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -31,10 +32,10 @@ func (s *Server) operator(w http.ResponseWriter, r *http.Request) {
 	}
 	questions, declared := callQuestions(call)
 	if !declared {
-		s.forbid(w, r, call.GetType().String(), textUndeclared)
+		s.guard.Forbid(w, r, call.GetType().String(), guard.TextUndeclared)
 		return
 	}
-	if !s.permit(w, r, call.GetType().String(), questions) {
+	if !s.guard.Permit(w, r, call.GetType().String(), questions) {
 		return
 	}
 	if call.GetType() == master.Call_SUBSCRIBE {

@@ -112,7 +112,7 @@ func (p *pipeline) next() bool {
 	if !p.s.leads() {
 		return p.other(w, r, p.s.ServeHTTP)
 	}
-	r, admitted := p.s.admit(w, r, r.URL.Path, routeTable[r.URL.Path])
+	r, admitted := p.s.guard.Admit(w, r, r.URL.Path)
 	call := new(scheduler.Call)
 	if !admitted || !p.s.readCall(w, r, call) {
 		return p.finish(w, r)

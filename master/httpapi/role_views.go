@@ -9,6 +9,7 @@ import (
 	"agora.dev/agora/api/mesos/v1"
 	"agora.dev/agora/api/mesos/v1/master"
 	"agora.dev/agora/api/mesos/v1/quota"
+	"agora.dev/agora/auth"
 	"agora.dev/agora/master/core"
 )
 
@@ -52,7 +53,7 @@ func (b roleBook) each(name string, do func(*role)) {
 // visibleRoles lists the roles that the sender of r may see, with what may be seen of each.
 func (s *Server) visibleRoles(r *http.Request) []*role {
 	v := s.viewer(r)
-	return kept(s.rolesOf(v.snapshot(s.cfg.Snapshot())), func(one *role) bool { return v.all || v.role(one.name) })
+	return auth.Kept(s.rolesOf(v.snapshot(s.cfg.Snapshot())), func(one *role) bool { return v.All() || v.Role(one.name) })
 }
 
 // rolesOf lists every role that is on the whitelist or has a framework, a reservation, an allocation,

@@ -96,12 +96,12 @@ func (s *Server) auditCall(r *http.Request, call *scheduler.Call, status int) {
 	id := call.GetFrameworkId().GetValue()
 	switch {
 	case status == http.StatusForbidden:
-		s.cfg.Access.Audit.Refused(r, call.GetType().String(), status, "framework "+id)
+		s.guard.Audit.Refused(r, call.GetType().String(), status, "framework "+id)
 	case call.GetType() == scheduler.Call_SUBSCRIBE:
 		info := call.GetSubscribe().GetFrameworkInfo()
-		s.cfg.Access.Audit.Changed(r, call.GetType().String(), "framework "+id+" "+info.GetName()+" as "+info.GetPrincipal(), status)
+		s.guard.Audit.Changed(r, call.GetType().String(), "framework "+id+" "+info.GetName()+" as "+info.GetPrincipal(), status)
 	case call.GetType() == scheduler.Call_TEARDOWN, call.GetType() == scheduler.Call_UPDATE_FRAMEWORK:
-		s.cfg.Access.Audit.Changed(r, call.GetType().String(), "framework "+id, status)
+		s.guard.Audit.Changed(r, call.GetType().String(), "framework "+id, status)
 	}
 }
 

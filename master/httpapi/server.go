@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"agora.dev/agora/auth/guard"
 	"agora.dev/agora/internal/metrics"
 	"agora.dev/agora/master/allocator"
 	"agora.dev/agora/master/core"
@@ -76,7 +77,7 @@ type Config struct {
 	// Link serves agents' connections.
 	Link http.Handler
 	// Access says who may do what.
-	Access Access
+	Access guard.Access
 }
 
 // Server is the edge. Make it with New.
@@ -92,7 +93,7 @@ type Server struct {
 	relays   relays
 	watchers watchers
 	conns    connections
-	foreign  *http.CrossOriginProtection
+	guard    *guard.Guard
 	elected  atomic.Bool
 	// fragments are of the last body of /state.
 	fragments atomic.Pointer[fragments]
@@ -110,10 +111,10 @@ func New(cfg Config) *Server {
 	s.verbosity.init(cfg.LogLevel)
 	s.watchers.max, s.watchers.maxBytes = cfg.MaxSubscribers, cfg.StreamBytes
 	s.watchers.galleries = map[audience]*gallery{}
-	s.foreign = http.NewCrossOriginProtection()
+	s.guard = s.newGuard()
 	routes := s.routes()
 	for path, handler := range routes {
-		routes[path] = s.guard(path, handler)
+		routes[path] = s.guard.Before(path, handler)
 	}
 	s.router = newRouter(routes)
 	s.wg.Add(1)

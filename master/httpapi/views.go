@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"agora.dev/agora/api/mesos/v1"
+	"agora.dev/agora/auth"
 	"agora.dev/agora/master/core"
 )
 
@@ -47,14 +48,17 @@ func (w *writer) flags(flags map[string]string) {
 }
 
 func (s *Server) state(w http.ResponseWriter, r *http.Request) {
-	snapshot, all := s.visible(r), s.viewer(r).all
+	snapshot, viewer := s.visible(r), s.viewer(r)
 	view(w, r, func(out *writer) {
 		out.known, out.made = s.fragments.Load(), newFragments()
-		if all { // what others see is made for them
+		if viewer.All() { // what others see is made for them
 			defer func() { s.fragments.Store(out.made) }()
 		}
 		out.element(func() {
 			s.stateHead(out, snapshot)
+			if viewer.May(auth.ViewFlags, auth.Any) {
+				out.flags(s.cfg.Flags)
+			}
 			out.array("slaves", func() { blocks(out, snapshot.Agents, place{}, out.known.agents, out.made.agents, (*writer).agent) })
 			out.array("recovered_slaves", func() { out.recovered(snapshot) })
 			s.frameworksBody(out, snapshot, "")
@@ -101,7 +105,6 @@ func (s *Server) stateHead(out *writer, snapshot *core.Snapshot) {
 	}
 	out.optional("cluster", s.cfg.Cluster)
 	out.optional("log_dir", s.cfg.LogDir)
-	out.flags(s.cfg.Flags)
 }
 
 func (s *Server) slaves(w http.ResponseWriter, r *http.Request) {

@@ -12,6 +12,7 @@ import (
 	"agora.dev/agora/api/mesos/v1/quota"
 	"agora.dev/agora/api/mesos/v1/scheduler"
 	"agora.dev/agora/auth"
+	"agora.dev/agora/auth/authtest"
 	"agora.dev/agora/auth/httpauth"
 	"agora.dev/agora/master/core"
 	"agora.dev/agora/resources"
@@ -57,14 +58,14 @@ func populated(t *testing.T, e *edge) *edge {
 }
 
 // get reads a path, or sends a call of that type, as c.
-func (e *edge) get(c *caller, what string) (int, string) {
+func (e *edge) get(c *authtest.Caller, what string) (int, string) {
 	r := httptest.NewRequest("GET", "/"+strings.TrimPrefix(what, "/"), nil)
 	if !strings.HasPrefix(what, "/") {
 		r = httptest.NewRequest("POST", "/api/v1", strings.NewReader(`{"type":"`+what+`"}`))
 		r.Header.Set("Content-Type", "application/json")
 	}
-	if c.authorization != "" {
-		r.Header.Set("Authorization", c.authorization)
+	if c.Authorization != "" {
+		r.Header.Set("Authorization", c.Authorization)
 	}
 	status, _, body := e.serve(r)
 	return status, body
@@ -78,8 +79,8 @@ func TestQueriesShowWhatTheirSenderMayView(t *testing.T) {
 	all := callers(t)
 	var log strings.Builder
 	e := populated(t, secured(t, all, &log))
-	by := func(name string) *caller {
-		return all[slices.IndexFunc(all, func(c *caller) bool { return c.name == name })]
+	by := func(name string) *authtest.Caller {
+		return all[slices.IndexFunc(all, func(c *authtest.Caller) bool { return c.Name == name })]
 	}
 	marks := func(body string) (own, sibling bool) {
 		return strings.Contains(body, "mark-web.") || strings.Contains(body, `"web"`), strings.Contains(body, "mark-web-b.") || strings.Contains(body, `"web-b"`)

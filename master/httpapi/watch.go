@@ -63,8 +63,8 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, media codec.Media
 	}
 	defer conn.Close()
 	one := &watcher{viewer: s.viewer(r), conn: conn, audience: audience{media: media, chunked: conn.chunked}}
-	if !one.viewer.all {
-		one.audience.who = one.viewer.key()
+	if !one.viewer.All() {
+		one.audience.who = one.viewer.Key()
 	}
 	if !s.watchers.add(one, s.cfg.Heartbeat.Seconds()) {
 		return
@@ -188,7 +188,7 @@ func (w *watcher) encoder() func([]byte, change) ([]byte, error) {
 		message := heartbeatEvent
 		if c.event.Type != 0 {
 			seen, any := c.event, true
-			if !w.viewer.all {
+			if !w.viewer.All() {
 				seen, any = w.viewer.event(c.event)
 			}
 			if !any {

@@ -16,8 +16,8 @@ func TestStreamsOfOnePrincipalShareAGalleryThatEndsWithThem(t *testing.T) {
 	come := func(claims map[string]string) *watcher {
 		ours, theirs := net.Pipe()
 		t.Cleanup(func() { theirs.Close() })
-		one := &watcher{viewer: &viewer{who: &auth.Principal{Value: "web", Claims: claims}, acls: &auth.ACLs{}}, conn: &streamConn{Conn: ours}}
-		one.audience = audience{media: codec.JSON, who: one.viewer.key()}
+		one := &watcher{viewer: &viewer{(&auth.ACLs{}).Viewer(&auth.Principal{Value: "web", Claims: claims}, auth.ViewTask)}, conn: &streamConn{Conn: ours}}
+		one.audience = audience{media: codec.JSON, who: one.viewer.Key()}
 		if !w.add(one, 15) {
 			t.Fatal("closed")
 		}

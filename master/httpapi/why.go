@@ -111,7 +111,7 @@ func (e *explainer) questions(parameter func(string) string) (questions []alloca
 
 // each is a question for every framework that is meant.
 func (e *explainer) each(q allocator.Question) (questions []allocator.Question) {
-	if q.Role != "" && !e.viewer.role(q.Role) {
+	if q.Role != "" && !e.viewer.Role(q.Role) {
 		return nil
 	}
 	for f := range e.snapshot.Frameworks.All() {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"agora.dev/agora/auth/authtest"
 	"agora.dev/agora/master/allocator"
 )
 
@@ -39,7 +40,7 @@ func TestExplanationsNameNobodyWhoMayNotBeSeen(t *testing.T) {
 		{"web-b", "/api/agora/offers?framework=m-0000", 404, false},
 		{"ops", "/api/agora/why?role=web", 404, false},
 	} {
-		by := all[slices.IndexFunc(all, func(one *caller) bool { return one.name == c.name })]
+		by := all[slices.IndexFunc(all, func(one *authtest.Caller) bool { return one.Name == c.name })]
 		status, body := e.get(by, c.path)
 		if status != c.status || strings.Contains(body, "web-b") != c.sibling || status == 200 && !strings.Contains(body, `"web"`) {
 			t.Errorf("%s asks %s: %d\n%s", c.name, c.path, status, body)

@@ -21,7 +21,7 @@ func (e *explainer) add(q allocator.Question, answer allocator.Explanation) {
 	}
 	out := why.Framework{ID: string(f.ID), Name: f.Info.GetName(), Roles: []why.Role{}}
 	for _, r := range answer.Roles {
-		if !e.viewer.role(r.Role) {
+		if !e.viewer.Role(r.Role) {
 			continue
 		}
 		role := why.Role{Role: r.Role, Suppressed: r.Suppressed, Share: r.Share, FrameworkShare: r.FrameworkShare, Counts: map[string]int{}, Agents: []why.Agent{}}
@@ -65,7 +65,7 @@ func roleSummary(f *core.Framework, answer allocator.Explanation, r allocator.Ro
 
 func (e *explainer) agentVerdict(v allocator.AgentVerdict) why.Agent {
 	out := why.Agent{ID: string(v.Agent), Hostname: v.Hostname, Verdict: string(v.Verdict), Lacks: v.Lacks}
-	if v.Role != "" && e.viewer.role(v.Role) {
+	if v.Role != "" && e.viewer.Role(v.Role) {
 		out.Role = v.Role
 	}
 	if !v.Until.IsZero() {
@@ -81,7 +81,7 @@ func (e *explainer) agentVerdict(v allocator.AgentVerdict) why.Agent {
 // holder names who has what is missing, and with which tasks; who may not be seen has no name.
 func (e *explainer) holder(agent core.AgentID, h allocator.Holder) why.Holder {
 	f := e.frameworks[h.Framework]
-	if f == nil || !e.viewer.role(h.Role) {
+	if f == nil || !e.viewer.Role(h.Role) {
 		return why.Holder{Has: h.Has}
 	}
 	tasks := e.tasksOf(f)[agent]
