@@ -31,8 +31,7 @@ var errEnded = errors.New("the task has ended")
 func (a *App) runForeground(ctx context.Context, o runOptions) error {
 	f := &foreground{options: o, taskID: o.Name + "." + uuid.NewString()[:8]}
 	r := &runner{app: a, core: f, signals: make(chan os.Signal, 8),
-		client: scheduler.New(scheduler.Config{Masters: []string{a.url(a.masterAddr())},
-			Authorization: a.security.authorization(), TLS: a.security.config})}
+		client: scheduler.New(a.schedulerConfig(a.masterAddr()))}
 	defer r.client.Close()
 	signal.Notify(r.signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(r.signals)

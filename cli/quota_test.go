@@ -12,9 +12,11 @@ import (
 )
 
 // realMaster runs a master on a free port, and gives its address.
-func realMaster(t *testing.T) string {
+func realMaster(t *testing.T) string { return realMasterWith(t, master.NewConfig()) }
+
+// realMasterWith runs one with other options; credentials are arguments that it asks commands for.
+func realMasterWith(t *testing.T, config master.Config, credentials ...string) string {
 	t.Helper()
-	config := master.NewConfig()
 	config.Port = 0
 	m, err := master.New(config, master.Deps{})
 	if err != nil {
@@ -30,7 +32,7 @@ func realMaster(t *testing.T) string {
 		}
 	})
 	for deadline := time.Now().Add(time.Minute); ; {
-		if code, _, _ := run(t, "--master", m.Addr(), "role", "ls"); code == 0 {
+		if code, _, _ := run(t, append(credentials, "--master", m.Addr(), "role", "ls")...); code == 0 {
 			return m.Addr()
 		}
 		if time.Now().After(deadline) {

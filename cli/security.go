@@ -13,6 +13,8 @@ import (
 
 	"agora.dev/agora/auth/httpauth"
 	"agora.dev/agora/auth/tlsconfig"
+	"agora.dev/agora/client/agentlink"
+	"agora.dev/agora/client/scheduler"
 )
 
 // security is how commands show who they are, and whom they believe.
@@ -128,3 +130,17 @@ func (a *App) http() *http.Client {
 
 // url is an address with the scheme of this cluster.
 func (a *App) url(addr string) string { return a.security.scheme() + "://" + addr }
+
+// schedulerConfig is how a framework of ours reaches the master at addr.
+func (a *App) schedulerConfig(addr string) scheduler.Config {
+	return scheduler.Config{Masters: []string{a.url(addr)}, Authorization: a.security.authorization(), TLS: a.security.config}
+}
+
+// dialer opens links of simulated agents, which share one cache of TLS sessions.
+func (s *security) dialer() agentlink.Dialer {
+	d := agentlink.Dialer{Authorization: s.authorization()}
+	if s.config != nil {
+		d.TLS = func() *tls.Config { return s.config }
+	}
+	return d
+}

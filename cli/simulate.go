@@ -13,6 +13,7 @@ import (
 
 	mesos "agora.dev/agora/api/mesos/v1"
 	"agora.dev/agora/client/agentlink"
+	"agora.dev/agora/client/scheduler"
 	"agora.dev/agora/client/simagents"
 	"agora.dev/agora/master"
 	"agora.dev/agora/resources"
@@ -34,7 +35,8 @@ func (a *App) simulateCommand() *cobra.Command {
 		Short: "Join agents without containers to a running master",
 		Long: `Join agents without containers to a running master: for capacity planning, and to try a framework
 or a dashboard on a large cluster. Each agent has a link of its own and the tasks that it is told to have; a
-launch is answered with TASK_RUNNING, a kill with TASK_KILLED. Ctrl-C says goodbye for all of them.`,
+launch is answered with TASK_RUNNING, a kill with TASK_KILLED. Agents and frameworks authenticate as the command
+does (--principal, --token, --tls-cert). Ctrl-C says goodbye for all of them.`,
 		Example: `  agora simulate --agents 1000 --tasks 50
   agora simulate --agents 10000 --tasks 100 --in-process`,
 		Args: cobra.NoArgs,
@@ -76,18 +78,20 @@ func (a *App) simulate(ctx context.Context, s simulation) error {
 	if cfg.Info.Attributes, err = resources.ParseAttributes(s.attributes); err != nil {
 		return usagef("--attributes=%s: %v", s.attributes, err)
 	}
-	address := a.masterAddr()
-	cfg.Dial = func(ctx context.Context, _ int) (*agentlink.Stream, error) { return agentlink.Dial(ctx, address) }
+	address, principal := a.masterAddr(), a.security.principal
+	frameworks, dialer := a.schedulerConfig(address), a.security.dialer()
+	cfg.Dial = func(ctx context.Context, _ int) (*agentlink.Stream, error) { return dialer.Dial(ctx, address) }
 	if s.inProcess {
 		m, ended, err := startMemoryMaster(living, s.port)
 		if err != nil {
 			return err
 		}
 		defer func() { end(); <-ended }()
-		address = m.Addr()
+		address, principal = m.Addr(), ""
+		frameworks = scheduler.Config{Masters: []string{address}}
 		cfg.Dial = func(context.Context, int) (*agentlink.Stream, error) { return m.Dial(), nil }
 	}
-	owners, err := simagents.Own(living, address, s.frameworks)
+	owners, err := simagents.Own(living, frameworks, principal, s.frameworks)
 	if err != nil {
 		return err
 	}

@@ -26,9 +26,9 @@ type Owners struct {
 	ended   chan error
 }
 
-// Own subscribes n frameworks with the master at address. They live until Teardown, or until ctx
-// ends.
-func Own(ctx context.Context, address string, n int) (*Owners, error) {
+// Own subscribes n frameworks with a master, as the principal that config authenticates; empty for none. They live
+// until Teardown, or until ctx ends.
+func Own(ctx context.Context, config scheduler.Config, principal string, n int) (*Owners, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	o := &Owners{cancel: cancel, ended: make(chan error, n)}
 	subscribed := make(chan struct{}, n)
@@ -41,7 +41,10 @@ func Own(ctx context.Context, address string, n int) (*Owners, error) {
 			mesos.FrameworkInfo_Capability_PARTITION_AWARE, mesos.FrameworkInfo_Capability_RESERVATION_REFINEMENT} {
 			info.Capabilities = append(info.Capabilities, &mesos.FrameworkInfo_Capability{Type: capability.Enum()})
 		}
-		client := scheduler.New(scheduler.Config{Masters: []string{address}})
+		if principal != "" {
+			info.Principal = &principal
+		}
+		client := scheduler.New(config)
 		o.Infos, o.clients = append(o.Infos, info), append(o.clients, client)
 		go func() {
 			o.ended <- client.Run(ctx, &api.Call_Subscribe{FrameworkInfo: info, SuppressedRoles: []string{"*"}},

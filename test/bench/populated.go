@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"agora.dev/agora/client/agentlink"
+	"agora.dev/agora/client/scheduler"
 	"agora.dev/agora/client/simagents"
 )
 
@@ -44,7 +45,7 @@ func populate(p population) (*populated, error) {
 // join subscribes the frameworks and joins the agents.
 func join(ctx context.Context, address string, p population,
 	dial func(context.Context, int) (*agentlink.Stream, error)) (*simagents.Owners, *simagents.Fleet, error) {
-	owners, err := simagents.Own(ctx, address, p.Frameworks)
+	owners, err := simagents.Own(ctx, scheduler.Config{Masters: []string{address}}, "", p.Frameworks)
 	if err != nil {
 		return nil, nil, err
 	}
