@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"regexp/syntax"
+	"slices"
 
 	"agora.dev/agora/api/mesos/v1"
 	"agora.dev/agora/api/mesos/v1/scheduler"
@@ -19,8 +20,13 @@ const (
 type constraints struct{ groups [][]constraint }
 
 type constraint struct {
-	selector *scheduler.AttributeConstraint_Selector
-	holds    func(text string, isText, present bool) bool
+	said  *scheduler.AttributeConstraint
+	holds func(text string, isText, present bool) bool
+}
+
+// admits says whether an agent satisfies one constraint.
+func (c constraint) admits(info *mesos.AgentInfo) bool {
+	return c.holds(selectAttribute(c.said.GetSelector(), info))
 }
 
 // CheckConstraints says what is wrong with a framework's offer constraints.
@@ -57,7 +63,7 @@ func compileConstraints(role *scheduler.OfferConstraints_RoleConstraints) *const
 			if err != nil {
 				holds = func(string, bool, bool) bool { return false }
 			}
-			compiled = append(compiled, constraint{c.GetSelector(), holds})
+			compiled = append(compiled, constraint{c, holds})
 		}
 		all.groups = append(all.groups, compiled)
 	}
@@ -113,18 +119,26 @@ func (c *constraints) admit(info *mesos.AgentInfo) bool {
 		return true
 	}
 	for _, group := range c.groups {
-		all := true
-		for _, one := range group {
-			if text, isText, present := selectAttribute(one.selector, info); !one.holds(text, isText, present) {
-				all = false
-				break
-			}
-		}
-		if all {
+		if firstUnmet(group, info) < 0 {
 			return true
 		}
 	}
 	return false
+}
+
+// firstUnmet is the place of the first constraint that an agent does not satisfy, or -1.
+func firstUnmet(group []constraint, info *mesos.AgentInfo) int {
+	return slices.IndexFunc(group, func(one constraint) bool { return !one.admits(info) })
+}
+
+// unmet are, of each group, the first constraint that an agent does not satisfy.
+func (c *constraints) unmet(info *mesos.AgentInfo) (list []*scheduler.AttributeConstraint) {
+	for _, group := range c.groups {
+		if i := firstUnmet(group, info); i >= 0 {
+			list = append(list, group[i].said)
+		}
+	}
+	return list
 }
 
 // selectAttribute finds what a selector names: a pseudo attribute or the first attribute of a name.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"agora.dev/agora/api/mesos/v1/scheduler"
 	"agora.dev/agora/master/core"
 )
 
@@ -100,6 +101,16 @@ type AgentVerdict struct {
 	Until time.Time
 	// Holders have what is missing.
 	Holders []Holder
+	// Owed are roles whose unmet guarantees keep it, the greatest first; of all agents together, not of this one.
+	Owed []Owed
+	// Unmet is, of each group of the framework's offer constraints, the first that the agent does not satisfy.
+	Unmet []*scheduler.AttributeConstraint
+}
+
+// Owed is what a role's guarantee lacks.
+type Owed struct {
+	Role    string
+	Amounts map[string]float64
 }
 
 // Holder has resources of an agent.
@@ -149,8 +160,13 @@ func (a *Allocator) explainRole(c *client, need []needed, q Question) RoleExplan
 	}
 	out.Agents = easiest(out.Agents, q.Most)
 	for i := range out.Agents {
-		if v := &out.Agents[i]; v.Verdict == InUse {
+		switch v := &out.Agents[i]; v.Verdict {
+		case InUse:
 			v.Holders = holders(a.agents[v.Agent], v.Lacks)
+		case QuotaGuarantees:
+			v.Owed = a.owedToOthers(c.role, v.Lacks)
+		case Constraints:
+			v.Unmet = c.constraints.unmet(a.agents[v.Agent].info)
 		}
 	}
 	return out
@@ -280,6 +296,30 @@ func (a *Allocator) quotaInTheWay(c *client, part []portion, need []needed) (Ver
 		}
 	}
 	return QuotaGuarantees, ""
+}
+
+// owedToOthers are the roles, but those on the way to one, whose unmet guarantees keep what is missing.
+func (a *Allocator) owedToOthers(own *role, lacks map[string]float64) []Owed {
+	var out []Owed
+	for _, r := range a.limited {
+		if within(own.path, r.path) {
+			continue
+		}
+		amounts := map[string]float64{}
+		for i := range r.quota.guarantee {
+			name := a.kinds.names[i]
+			if _, wanted := lacks[name]; (wanted || len(lacks) == 0) && r.unmet(i) > 0 {
+				amounts[name] = float64(r.unmet(i)) / 1000
+			}
+		}
+		if len(amounts) > 0 {
+			out = append(out, Owed{Role: r.path, Amounts: amounts})
+		}
+	}
+	slices.SortFunc(out, func(x, y Owed) int {
+		return cmp.Or(cmp.Compare(total(y.Amounts), total(x.Amounts)), strings.Compare(x.Role, y.Role))
+	})
+	return out
 }
 
 // enough is how much of a portion would do.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"agora.dev/agora/api/mesos/v1"
+	"agora.dev/agora/api/mesos/v1/scheduler"
 	"agora.dev/agora/master/allocator"
 	"agora.dev/agora/master/core"
 )
@@ -98,7 +99,16 @@ func TestTheExplanationNamesWhatIsInTheWay(t *testing.T) {
 			c.step(quotas("rich", map[string]float64{"cpus": 3}, nil))
 			c.step(back(c.step(framework("f", "r"))[0], 0))
 			c.wait(time.Second)
-		}, need, allocator.QuotaGuarantees, nil},
+		}, need, allocator.QuotaGuarantees, func(v allocator.AgentVerdict) bool {
+			return len(v.Owed) == 1 && v.Owed[0].Role == "rich" && v.Owed[0].Amounts["cpus"] == 3
+		}},
+		{"constraints", func(c *cluster) {
+			f := framework("f", "r")
+			f.Constraints = &scheduler.OfferConstraints{RoleConstraints: map[string]*scheduler.OfferConstraints_RoleConstraints{"r": onRack("z")}}
+			c.step(f)
+		}, need, allocator.Constraints, func(v allocator.AgentVerdict) bool {
+			return len(v.Unmet) == 1 && v.Unmet[0].GetPredicate().GetTextEquals().GetValue() == "z"
+		}},
 		{"deactivated", func(c *cluster) { c.step(framework("f", "r")); c.step(core.AllocatorDeactivateAgent{ID: "a"}) }, need, allocator.Inactive, nil},
 		{"whitelist", func(c *cluster) {
 			c.step(framework("f", "r"))

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"agora.dev/agora/api/mesos/v1/scheduler"
+	"agora.dev/agora/auth"
 	"agora.dev/agora/auth/authtest"
 	"agora.dev/agora/master/allocator"
 )
@@ -44,6 +46,34 @@ func TestExplanationsNameNobodyWhoMayNotBeSeen(t *testing.T) {
 		status, body := e.get(by, c.path)
 		if status != c.status || strings.Contains(body, "web-b") != c.sibling || status == 200 && !strings.Contains(body, `"web"`) {
 			t.Errorf("%s asks %s: %d\n%s", c.name, c.path, status, body)
+		}
+	}
+}
+
+func TestAnExplanationNamesGuaranteesAndConstraints(t *testing.T) {
+	on := func(name string, p *scheduler.AttributeConstraint_Predicate) *scheduler.AttributeConstraint {
+		return &scheduler.AttributeConstraint{Selector: &scheduler.AttributeConstraint_Selector{
+			Selector: &scheduler.AttributeConstraint_Selector_AttributeName{AttributeName: name}}, Predicate: p}
+	}
+	region := &scheduler.AttributeConstraint{Selector: &scheduler.AttributeConstraint_Selector{
+		Selector: &scheduler.AttributeConstraint_Selector_PseudoattributeType_{PseudoattributeType: scheduler.AttributeConstraint_Selector_REGION}},
+		Predicate: &scheduler.AttributeConstraint_Predicate{Predicate: &scheduler.AttributeConstraint_Predicate_NotExists_{
+			NotExists: &scheduler.AttributeConstraint_Predicate_NotExists{}}}}
+	e := &explainer{viewer: &viewer{(*auth.ACLs)(nil).Viewer(nil)}}
+	for _, c := range []struct {
+		verdict allocator.AgentVerdict
+		want    string
+	}{
+		{allocator.AgentVerdict{Verdict: allocator.QuotaGuarantees, Lacks: map[string]float64{"cpus": 1}, Owed: []allocator.Owed{
+			{Role: "prod", Amounts: map[string]float64{"cpus": 3, "mem": 64}}, {Role: "dev", Amounts: map[string]float64{"cpus": 1}}}},
+			"what is free is kept for the guarantees of 'prod' (cpus:3;mem:64), 'dev' (cpus:1); cpus:1 is missing."},
+		{allocator.AgentVerdict{Verdict: allocator.Constraints, Unmet: []*scheduler.AttributeConstraint{
+			on("rack", &scheduler.AttributeConstraint_Predicate{Predicate: &scheduler.AttributeConstraint_Predicate_TextMatches_{
+				TextMatches: &scheduler.AttributeConstraint_Predicate_TextMatches{Regex: ptr("a.*")}}}), region}},
+			"the framework's offer constraints exclude it: attribute 'rack' must match 'a.*'; or region must not exist."},
+	} {
+		if got := e.agentVerdict(c.verdict); got.Reason != c.want {
+			t.Errorf("%s: %s, want %s", c.verdict.Verdict, got.Reason, c.want)
 		}
 	}
 }

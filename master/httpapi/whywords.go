@@ -9,6 +9,7 @@ import (
 
 	"agora.dev/agora/api/agora/why"
 	"agora.dev/agora/api/mesos/v1"
+	"agora.dev/agora/api/mesos/v1/scheduler"
 	"agora.dev/agora/master/allocator"
 	"agora.dev/agora/master/core"
 )
@@ -74,6 +75,14 @@ func (e *explainer) agentVerdict(v allocator.AgentVerdict) why.Agent {
 	for _, h := range v.Holders {
 		out.Holders = append(out.Holders, e.holder(v.Agent, h))
 	}
+	for _, owed := range v.Owed {
+		if e.viewer.Role(owed.Role) {
+			out.Guarantees = append(out.Guarantees, why.Guarantee{Role: owed.Role, Lacks: owed.Amounts})
+		}
+	}
+	for _, unmet := range v.Unmet {
+		out.Unmet = append(out.Unmet, constraintWords(unmet))
+	}
 	out.Reason, out.Change = e.words(v, out)
 	return out
 }
@@ -120,7 +129,7 @@ func (e *explainer) words(v allocator.AgentVerdict, shown why.Agent) (reason, ch
 	case allocator.QuotaLimit:
 		return "the limit of " + role + " leaves " + lacks + " too little.", "Raise the limit (agora quota set), or end tasks of the role."
 	case allocator.QuotaGuarantees:
-		return "what is free is kept for the guarantees of other roles; " + lacks + " is missing.", "Add agents, or lower the guarantees of other roles (agora quota ls)."
+		return "what is free is kept for " + guaranteesText(shown.Guarantees) + "; " + lacks + " is missing.", "Add agents, or lower the guarantees of other roles (agora quota ls)."
 	case allocator.InUse:
 		return lacks + " is missing; in use by " + holdersText(shown.Holders) + ".", "Free " + lacks + " there, or ask for as much less."
 	case allocator.BelowMinimum:
@@ -130,17 +139,17 @@ func (e *explainer) words(v allocator.AgentVerdict, shown why.Agent) (reason, ch
 	case allocator.TooSmall:
 		return "the whole agent has " + lacks + " too little.", "Add a larger agent, or ask for less."
 	}
-	return e.agentWords(v)
+	return e.agentWords(v, shown)
 }
 
 // agentWords are those about a whole agent.
-func (e *explainer) agentWords(v allocator.AgentVerdict) (reason, change string) {
+func (e *explainer) agentWords(v allocator.AgentVerdict, shown why.Agent) (reason, change string) {
 	switch v.Verdict {
 	case allocator.FrameworkCapability:
 		return "it is revocable, shared or reserved in a way that the framework does not understand.",
 			"The framework needs the capability REVOCABLE_RESOURCES, SHARED_RESOURCES or RESERVATION_REFINEMENT."
 	case allocator.Constraints:
-		return "the framework's offer constraints exclude it.", "Change the constraints (UPDATE_FRAMEWORK), or the agent's attributes."
+		return "the framework's offer constraints exclude it: " + strings.Join(shown.Unmet[:min(len(shown.Unmet), mostNamed)], "; or ") + ".", "Change the constraints (UPDATE_FRAMEWORK), or the agent's attributes."
 	case allocator.GPUs:
 		return "it has GPUs, which are for frameworks that know them.", "The framework needs the capability GPU_RESOURCES, or the master --filter_gpu_resources=false."
 	case allocator.OtherRegion:
@@ -223,4 +232,45 @@ func explainTask(task *core.Task) *why.Task {
 		out.Summary = "The task has ended. Below: whether its framework could launch one like it now."
 	}
 	return out
+}
+
+// mostNamed bounds the roles and the constraints that a sentence names.
+const mostNamed = 3
+
+// guaranteesText names the roles whose guarantees keep what is free.
+func guaranteesText(guarantees []why.Guarantee) string {
+	var parts []string
+	for _, g := range guarantees[:min(len(guarantees), mostNamed)] {
+		parts = append(parts, fmt.Sprintf("'%s' (%s)", g.Role, amountsText(g.Lacks)))
+	}
+	if len(guarantees) > mostNamed {
+		parts = append(parts, "others")
+	}
+	if parts == nil {
+		return "the guarantees of other roles"
+	}
+	return "the guarantees of " + strings.Join(parts, ", ")
+}
+
+// constraintWords says what an agent would have to be.
+func constraintWords(c *scheduler.AttributeConstraint) string {
+	what := "attribute '" + c.GetSelector().GetAttributeName() + "'"
+	if pseudo := c.GetSelector().GetPseudoattributeType(); pseudo != scheduler.AttributeConstraint_Selector_UNKNOWN {
+		what = strings.ToLower(pseudo.String())
+	}
+	switch p := c.GetPredicate(); {
+	case p.GetExists() != nil:
+		return what + " must exist"
+	case p.GetNotExists() != nil:
+		return what + " must not exist"
+	case p.GetTextEquals() != nil:
+		return what + " must be '" + p.GetTextEquals().GetValue() + "'"
+	case p.GetTextNotEquals() != nil:
+		return what + " must not be '" + p.GetTextNotEquals().GetValue() + "'"
+	case p.GetTextMatches() != nil:
+		return what + " must match '" + p.GetTextMatches().GetRegex() + "'"
+	case p.GetTextNotMatches() != nil:
+		return what + " must not match '" + p.GetTextNotMatches().GetRegex() + "'"
+	}
+	return what + " has a predicate that is not known"
 }

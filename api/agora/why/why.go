@@ -51,6 +51,16 @@ type Agent struct {
 	Role     string             `json:"role,omitempty"`
 	Until    float64            `json:"until,omitempty"`
 	Holders  []Holder           `json:"holders,omitempty"`
+	// Guarantees are of other roles, and keep what is free in the cluster. Those that the caller may not see are left out.
+	Guarantees []Guarantee `json:"guarantees,omitempty"`
+	// Unmet says, of each group of the framework's offer constraints, what the agent does not satisfy first.
+	Unmet []string `json:"unmet_constraints,omitempty"`
+}
+
+// Guarantee is what a role is promised and does not have yet.
+type Guarantee struct {
+	Role  string             `json:"role"`
+	Lacks map[string]float64 `json:"lacks"`
 }
 
 // Holder has what is missing. One that the caller may not see has no name.
