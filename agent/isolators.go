@@ -3,10 +3,14 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"strings"
+	"time"
 
 	"agora.dev/agora/agent/isolators/capabilities"
 	"agora.dev/agora/agent/isolators/cgroups"
 	"agora.dev/agora/agent/isolators/isolation"
+	"agora.dev/agora/agent/isolators/netcls"
+	"agora.dev/agora/agent/isolators/perf"
 	"agora.dev/agora/agent/isolators/seccomp"
 	"agora.dev/agora/internal/flags"
 )
@@ -20,6 +24,12 @@ type IsolatorOptions struct {
 	CgroupsLimitSwap        bool
 	RevocableCPULowPriority bool
 	CountProcesses          bool
+	// NetClsPrimary and NetClsSecondaries are handles of network classes, as 0x0012 and
+	// 0x0001,0x00ff.
+	NetClsPrimary, NetClsSecondaries string
+	// PerfEvents, separated by commas, are counted for PerfDuration out of each PerfInterval.
+	PerfEvents                 string
+	PerfInterval, PerfDuration time.Duration
 	// EffectiveCapabilities and BoundingCapabilities are JSON of CapabilityInfo.
 	EffectiveCapabilities string
 	BoundingCapabilities  string
@@ -31,7 +41,8 @@ type IsolatorOptions struct {
 }
 
 func defaultIsolators() IsolatorOptions {
-	return IsolatorOptions{CgroupsRoot: "agora", RevocableCPULowPriority: true, CountProcesses: true}
+	return IsolatorOptions{CgroupsRoot: "agora", RevocableCPULowPriority: true, CountProcesses: true,
+		PerfInterval: time.Minute, PerfDuration: 10 * time.Second}
 }
 
 func (c *Config) isolatorFlags(set *flags.Set) {
@@ -41,6 +52,11 @@ func (c *Config) isolatorFlags(set *flags.Set) {
 	set.Bool(&c.CgroupsEnableCFS, "cgroups_enable_cfs", "cap cpus at the request where a task has no limit")
 	set.Bool(&c.CgroupsLimitSwap, "cgroups_limit_swap", "let memory limits hold for memory and swap together")
 	set.Bool(&c.CountProcesses, "cgroups_cpu_enable_pids_and_tids_count", "count the processes and threads of containers in their statistics")
+	set.String(&c.NetClsPrimary, "cgroups_net_cls_primary_handle", "primary handle of the network classes of containers, as 0x0012, for the isolator cgroups/net_cls; default: no classes")
+	set.String(&c.NetClsSecondaries, "cgroups_net_cls_secondary_handles", "first and last secondary handle, as 0x0001,0x00ff; default: all of the primary one")
+	set.String(&c.PerfEvents, "perf_events", "events that the isolator cgroups/perf_event counts, under perf's names, as cycles,cpu-clock,page-faults")
+	set.Duration(&c.PerfInterval, "perf_interval", "how often the events of containers are counted")
+	set.Duration(&c.PerfDuration, "perf_duration", "how long they are counted each time; at most the interval")
 	set.Bool(&c.RevocableCPULowPriority, "revocable_cpu_low_priority", "give revocable cpus a hundredth of the weight")
 	set.String(&c.EffectiveCapabilities, "effective_capabilities",
 		`capabilities of tasks that ask for none, as {"capabilities":["NET_RAW"]}; default: Docker's, without MKNOD and NET_RAW, for root`)
@@ -58,7 +74,14 @@ func (c *Config) checkIsolators() error {
 	if err != nil {
 		return err
 	}
-	if _, err := isolation.Parse(c.Isolation, h); err != nil {
+	on, err := c.Isolators(h)
+	if err != nil {
+		return err
+	}
+	if _, err := c.NetClasses(); err != nil {
+		return err
+	}
+	if err := c.checkPerf(on); err != nil {
 		return err
 	}
 	if c.CgroupsLimitSwap && !h.CountsSwap() {
@@ -72,6 +95,42 @@ func (c *Config) checkIsolators() error {
 		return err
 	}
 	return errors.Join(policy.Check(), c.Seccomp().Check())
+}
+
+// Isolators reads the option about them. Without events to count, cgroups/all is without
+// cgroups/perf_event.
+func (o *IsolatorOptions) Isolators(h cgroups.Hierarchy) (isolation.Set, error) {
+	on, err := isolation.Parse(o.Isolation, h)
+	if err != nil {
+		return nil, err
+	}
+	if strings.Trim(o.PerfEvents, ", ") == "" && on.Has(isolation.PerfEvent) {
+		if strings.Contains(o.Isolation, isolation.PerfEvent) {
+			return nil, fmt.Errorf("--isolation: %s needs events to count; name them in --perf_events, as cpu-clock,context-switches,page-faults", isolation.PerfEvent)
+		}
+		delete(on, isolation.PerfEvent)
+	}
+	return on, nil
+}
+
+func (o *IsolatorOptions) checkPerf(on isolation.Set) error {
+	events, err := perf.Parse(o.PerfEvents)
+	switch {
+	case err != nil:
+		return err
+	case o.PerfInterval <= 0 || o.PerfDuration <= 0:
+		return errors.New("--perf_interval and --perf_duration must be above 0")
+	case o.PerfDuration > o.PerfInterval:
+		return fmt.Errorf("--perf_duration: counting for %s out of each %s (--perf_interval) is not possible; make it shorter", o.PerfDuration, o.PerfInterval)
+	case !on.Has(isolation.PerfEvent):
+		return nil
+	}
+	return perf.Check(events)
+}
+
+// NetClasses reads the options about handles of network classes.
+func (o *IsolatorOptions) NetClasses() (netcls.Handles, error) {
+	return netcls.Parse(o.NetClsPrimary, o.NetClsSecondaries)
 }
 
 // Capabilities reads the options about capabilities.

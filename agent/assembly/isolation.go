@@ -4,7 +4,7 @@ import (
 	"agora.dev/agora/agent"
 	"agora.dev/agora/agent/containerizer/linux"
 	"agora.dev/agora/agent/isolators/cgroups"
-	names "agora.dev/agora/agent/isolators/isolation"
+	"agora.dev/agora/agent/isolators/perf"
 )
 
 // isolation turns the agent's options into the containerizer's.
@@ -13,7 +13,15 @@ func isolation(config agent.Config) (linux.Isolation, error) {
 	if err != nil {
 		return linux.Isolation{}, err
 	}
-	on, err := names.Parse(config.Isolation, h)
+	on, err := config.Isolators(h)
+	if err != nil {
+		return linux.Isolation{}, err
+	}
+	classes, err := config.NetClasses()
+	if err != nil {
+		return linux.Isolation{}, err
+	}
+	events, err := perf.Parse(config.PerfEvents)
 	if err != nil {
 		return linux.Isolation{}, err
 	}
@@ -26,5 +34,6 @@ func isolation(config agent.Config) (linux.Isolation, error) {
 		RevocableCPULowPriority: config.RevocableCPULowPriority, CountProcesses: config.CountProcesses,
 		Capabilities: policy, Seccomp: config.Seccomp(),
 		DisallowSharingPID: config.DisallowSharingPID, DisallowSharingIPC: config.DisallowSharingIPC, ShmSize: config.DefaultShmSize,
+		NetClasses: classes, Perf: linux.Perf{Events: events, Interval: config.PerfInterval, Duration: config.PerfDuration},
 	}, nil
 }

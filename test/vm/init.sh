@@ -45,6 +45,7 @@ run agent-launcher-native -test.run .
 # Networks with the native launcher: the runtimes are too large for this machine.
 run agent-containerizer-linux -test.run . -test.skip '.*/(runc|crun)|NoLinkLeads'
 run agent-isolators-cni-bridge -test.run .
+run agent-isolators-perf -test.run .
 run agent-launcher-oci -test.run '.*/crun' -test.skip '.*/.*/HundredAtOnce'
 wait
 left=$(find /sys/fs/cgroup -mindepth 1 -type d | wc -l)

@@ -85,6 +85,7 @@ type box struct {
 	limitation *containerizer.Termination // why we end it
 	lower      *specs.LinuxMemory         // a limit that could not be lowered yet
 	watch      *cgroups.Watch
+	perf       *mesos.PerfStatistics // the last that was counted; nil before the first
 }
 
 var errDestroyed = errors.New("container was destroyed during its launch")
@@ -116,6 +117,9 @@ func New(config Config) (*Containerizer, error) {
 	if config.Isolation.Capabilities.Default == nil {
 		config.Isolation.Capabilities.Default = template.Capabilities()
 	}
+	if p := &config.Isolation.Perf; p.Interval <= 0 {
+		p.Interval, p.Duration = time.Minute, 10*time.Second
+	}
 	if config.Isolation.WatchInterval <= 0 {
 		config.Isolation.WatchInterval = 15 * time.Second
 	}
@@ -127,6 +131,9 @@ func New(config Config) (*Containerizer, error) {
 		}
 	}
 	c.work.Go(c.patrol)
+	if c.samples() {
+		c.work.Go(c.sample)
+	}
 	return c, nil
 }
 
@@ -190,6 +197,7 @@ func (c *Containerizer) abandon(b *box) {
 	defer c.mu.Unlock()
 	c.lives.End(b.id)
 	c.lives.Forget(b.id)
+	c.declassify(b)
 	delete(c.boxes, b.id)
 	b.closed = true
 	close(b.ready)

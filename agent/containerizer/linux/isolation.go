@@ -5,6 +5,7 @@ import (
 
 	"agora.dev/agora/agent/isolators/capabilities"
 	"agora.dev/agora/agent/isolators/isolation"
+	"agora.dev/agora/agent/isolators/netcls"
 	"agora.dev/agora/agent/isolators/seccomp"
 )
 
@@ -38,6 +39,10 @@ type Isolation struct {
 	Capabilities capabilities.Policy
 	// Seccomp are the filters of system calls.
 	Seccomp seccomp.Profiles
+	// NetClasses are the handles that containers get (Mesos --cgroups_net_cls_primary_handle).
+	NetClasses netcls.Handles
+	// Perf says which events are counted.
+	Perf Perf
 }
 
 // patrol looks at all containers now and then, until the containerizer is closed.

@@ -33,7 +33,22 @@ type world struct {
 	ctx context.Context
 	dir string
 	// group is the cgroup path of the containers.
-	group string
+	group  string
+	config linux.Config
+}
+
+// restart replaces the containerizer, as a new agent does; the launcher lives on.
+func (w *world) restart(known ...containerizer.ID) {
+	w.t.Helper()
+	_ = w.Close() // its groups are in use
+	c, err := linux.New(w.config)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.Containerizer = c
+	if _, err := c.Recover(w.ctx, known); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 func newWorld(t *testing.T, change ...func(*linux.Config)) *world {
@@ -56,23 +71,23 @@ func newWorld(t *testing.T, change ...func(*linux.Config)) *world {
 	if _, err := c.Recover(ctx, nil); err != nil {
 		t.Fatal(err)
 	}
-	w := &world{c, t, ctx, dir, config.Cgroups}
+	w := &world{c, t, ctx, dir, config.Cgroups, config}
 	t.Cleanup(func() {
 		list, _ := l.List(ctx)
 		for _, f := range list {
 			if !strings.Contains(f.ID, ".") {
-				_ = c.Destroy(ctx, containerizer.ID(f.ID))
+				_ = w.Destroy(ctx, containerizer.ID(f.ID))
 			}
-			_, _ = c.Wait(ctx, containerizer.ID(f.ID))
+			_, _ = w.Wait(ctx, containerizer.ID(f.ID))
 		}
 		for _, f := range list {
 			if !strings.Contains(f.ID, ".") {
-				if err := c.Remove(ctx, containerizer.ID(f.ID)); err != nil {
+				if err := w.Remove(ctx, containerizer.ID(f.ID)); err != nil {
 					t.Error(err)
 				}
 			}
 		}
-		c.Close()
+		w.Close()
 		l.Close()
 		cancel()
 	})

@@ -79,6 +79,7 @@ func (c *Containerizer) adopt(id containerizer.ID, f launcher.Container) (contai
 	c.mu.Lock()
 	err := c.lives.Begin(id, true)
 	c.boxes[id] = b
+	c.config.Isolation.NetClasses.Reserve(b.NetClass)
 	c.mu.Unlock()
 	if err != nil {
 		return containerizer.Recovered{}, err
@@ -186,6 +187,7 @@ func (c *Containerizer) Remove(ctx context.Context, id containerizer.ID) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.lives.Forget(id)
+	c.declassify(b)
 	delete(c.boxes, id)
 	return nil
 }
@@ -197,5 +199,5 @@ func (c *Containerizer) Status(_ context.Context, id containerizer.ID) (*mesos.C
 		return nil, err
 	}
 	pid := uint32(b.pid)
-	return &mesos.ContainerStatus{ContainerId: id.Proto(), ExecutorPid: &pid, NetworkInfos: c.networkInfos(id)}, nil
+	return &mesos.ContainerStatus{ContainerId: id.Proto(), ExecutorPid: &pid, NetworkInfos: c.networkInfos(id), CgroupInfo: c.cgroupInfo(id)}, nil
 }

@@ -50,6 +50,9 @@ func (c *Containerizer) prepare(ctx context.Context, b *box, spec containerizer.
 	}
 	c.join(oci, &spec)
 	c.cgroup(b, oci, spec)
+	if err := c.classify(b, oci); err != nil {
+		return out, err
+	}
 	if err := c.volumes(ctx, b, oci, placing{spec: spec, root: root, sandbox: sandbox}); err != nil {
 		return out, err
 	}

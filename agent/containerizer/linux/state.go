@@ -18,6 +18,8 @@ type state struct {
 	LimitCPUs   float64 // 0 for none
 	Debug       bool
 	Layers      []string `json:",omitempty"` // of its image
+	// NetClass is the container's class of network packets; 0 for none.
+	NetClass uint32 `json:",omitempty"`
 	// Shm is the directory of the host that it has as /dev/shm, and that a nested container
 	// can share; empty for one that nobody else reaches.
 	Shm string `json:",omitempty"`

@@ -3,13 +3,12 @@ package linux
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"agora.dev/agora/agent/containerizer"
 	"agora.dev/agora/agent/isolators/cgroups"
 	"agora.dev/agora/agent/isolators/isolation"
+	"agora.dev/agora/agent/isolators/perf"
 	mesos "agora.dev/agora/api/mesos/v1"
 )
 
@@ -24,7 +23,7 @@ func (c *Containerizer) Usage(_ context.Context, id containerizer.ID) (*mesos.Re
 	out := &mesos.ResourceStatistics{Timestamp: &now}
 	c.networkUsage(b, out)
 	c.mu.Lock()
-	s, watch := b.state, b.watch
+	s, watch, counted := b.state, b.watch, b.perf
 	c.mu.Unlock()
 	group, ok := c.group(s)
 	if !ok {
@@ -54,8 +53,13 @@ func (c *Containerizer) Usage(_ context.Context, id containerizer.ID) (*mesos.Re
 		}
 		out.MemLowPressureCounter, out.MemMediumPressureCounter, out.MemCriticalPressureCounter = &low, &medium, &critical
 	}
+	if c.samples() {
+		if out.Perf = counted; counted == nil {
+			out.Perf = perf.Empty(time.Now())
+		}
+	}
 	if on.Has(isolation.BlockIO) {
-		out.BlkioStatistics = blockUsage(group.Block())
+		out.BlkioStatistics = blockUsage(group)
 	}
 	return out, nil
 }
@@ -118,31 +122,4 @@ func (c *Containerizer) memoryUsage(out *mesos.ResourceStatistics, s state, u cg
 		}
 		out.MemSoftLimitBytes = &soft
 	}
-}
-
-var blockOperations = map[string]mesos.CgroupInfo_Blkio_Operation{
-	"Total": mesos.CgroupInfo_Blkio_TOTAL, "Read": mesos.CgroupInfo_Blkio_READ, "Write": mesos.CgroupInfo_Blkio_WRITE,
-	"Sync": mesos.CgroupInfo_Blkio_SYNC, "Async": mesos.CgroupInfo_Blkio_ASYNC, "Discard": mesos.CgroupInfo_Blkio_DISCARD,
-}
-
-// blockUsage: the scheduler that CFQ's statistics were of is gone from kernels.
-func blockUsage(devices []cgroups.BlockIO) *mesos.CgroupInfo_Blkio_Statistics {
-	if len(devices) == 0 {
-		return nil
-	}
-	values := func(by map[string]uint64) (out []*mesos.CgroupInfo_Blkio_Value) {
-		for _, name := range slices.Sorted(maps.Keys(by)) {
-			operation, value := blockOperations[name], by[name]
-			out = append(out, &mesos.CgroupInfo_Blkio_Value{Op: &operation, Value: &value})
-		}
-		return out
-	}
-	out := &mesos.CgroupInfo_Blkio_Statistics{}
-	for _, d := range devices {
-		out.Throttling = append(out.Throttling, &mesos.CgroupInfo_Blkio_Throttling_Statistics{
-			Device:     &mesos.Device_Number{MajorNumber: &d.Major, MinorNumber: &d.Minor},
-			IoServiced: values(d.Requests), IoServiceBytes: values(d.Bytes),
-		})
-	}
-	return out
 }

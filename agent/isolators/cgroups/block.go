@@ -72,10 +72,8 @@ func throttles(b *specs.LinuxBlockIO) []throttle {
 func (g Group) blocks() []BlockIO {
 	found := map[[2]uint64]*BlockIO{}
 	of := func(number string) *BlockIO {
-		first, second, ok := strings.Cut(number, ":")
-		major, err1 := strconv.ParseUint(first, 10, 32)
-		minor, err2 := strconv.ParseUint(second, 10, 32)
-		if !ok || err1 != nil || err2 != nil {
+		major, minor, ok := deviceNumber(number)
+		if !ok {
 			return nil
 		}
 		key := [2]uint64{major, minor}
@@ -91,8 +89,12 @@ func (g Group) blocks() []BlockIO {
 			}
 		})
 	} else {
-		for file, requests := range map[string]bool{"blkio.throttle.io_service_bytes_recursive": false, "blkio.throttle.io_serviced_recursive": true} {
-			eachField(g.Paths["blkio"], file, func(f []string) {
+		suffix := "_recursive"
+		if _, err := os.Stat(filepath.Join(g.Paths["blkio"], "blkio.throttle.io_serviced"+suffix)); err != nil {
+			suffix = "" // older kernels
+		}
+		for file, requests := range map[string]bool{"blkio.throttle.io_service_bytes": false, "blkio.throttle.io_serviced": true} {
+			eachField(g.Paths["blkio"], file+suffix, func(f []string) {
 				if len(f) != 3 {
 					return // the grand total
 				}
@@ -112,6 +114,14 @@ func (g Group) blocks() []BlockIO {
 		out = append(out, *found[key])
 	}
 	return out
+}
+
+// deviceNumber reads "8:0".
+func deviceNumber(text string) (major, minor uint64, ok bool) {
+	first, second, _ := strings.Cut(text, ":")
+	major, err1 := strconv.ParseUint(first, 10, 32)
+	minor, err2 := strconv.ParseUint(second, 10, 32)
+	return major, minor, err1 == nil && err2 == nil
 }
 
 // unified reads "rbytes=1 wbytes=2 rios=3 …".

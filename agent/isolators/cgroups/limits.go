@@ -130,8 +130,12 @@ func settingsV2(r *specs.LinuxResources) []setting {
 			l.out = append(l.out, setting{file: "memory.oom.group", value: "1", optional: true})
 		}
 		if m.Swap != nil && m.Limit != nil {
+			swap := *m.Swap
+			if swap >= 0 {
+				swap = max(swap-*m.Limit, 0)
+			}
 			// Without swap the file is missing, and there is nothing to limit.
-			l.out = append(l.out, setting{file: "memory.swap.max", value: maxOr(max(*m.Swap-*m.Limit, min(*m.Swap, 0))), optional: true})
+			l.out = append(l.out, setting{file: "memory.swap.max", value: maxOr(swap), optional: true})
 		}
 	}
 	if c := r.CPU; c != nil {

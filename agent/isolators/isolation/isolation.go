@@ -18,20 +18,27 @@ import (
 
 // Isolators that can be left out.
 const (
-	CPU      = "cgroups/cpu"
-	Memory   = "cgroups/mem"
-	BlockIO  = "cgroups/blkio"
-	PosixCPU = "posix/cpu"
-	PosixMem = "posix/mem"
+	CPU       = "cgroups/cpu"
+	Memory    = "cgroups/mem"
+	BlockIO   = "cgroups/blkio"
+	Cpuset    = "cgroups/cpuset"
+	Hugetlb   = "cgroups/hugetlb"
+	NetCls    = "cgroups/net_cls"
+	NetPrio   = "cgroups/net_prio"
+	PerfEvent = "cgroups/perf_event"
+	PosixCPU  = "posix/cpu"
+	PosixMem  = "posix/mem"
 )
 
 // controllers are those that an isolator of a resource needs.
 var controllers = map[string]string{
 	CPU: "cpu", Memory: "memory", BlockIO: "blkio", "cgroups/pids": "pids", "cgroups/devices": "devices",
+	Cpuset: "cpuset", Hugetlb: "hugetlb", NetCls: "net_cls", NetPrio: "net_prio", PerfEvent: "perf_event",
 }
 
-// optional work when they are named, and do not otherwise.
-var optional = []string{CPU, Memory, BlockIO, PosixCPU, PosixMem}
+// optional work when they are named, and do not otherwise. Every container has its own group of each controller
+// that the host has; for Cpuset, Hugetlb and NetPrio that is all there is to do, as in Mesos.
+var optional = []string{CPU, Memory, BlockIO, Cpuset, Hugetlb, NetCls, NetPrio, PerfEvent, PosixCPU, PosixMem}
 
 // always hold, named or not.
 var always = []string{
@@ -42,8 +49,7 @@ var always = []string{
 
 // missing are isolators of Mesos that Agora does not have.
 var missing = map[string]string{
-	"cgroups/cpuset": "not built", "cgroups/hugetlb": "not built", "cgroups/perf_event": "not built", "cgroups/net_cls": "not built",
-	"cgroups/net_prio": "not built", "disk/du": "not built", "posix/disk": "not built", "disk/xfs": "not built",
+	"disk/du": "not built", "posix/disk": "not built", "disk/xfs": "not built",
 	"network/ports": "not built", "gpu/nvidia": "not built",
 	"appc/runtime": "Appc images are not supported", "docker/volume": "Docker volume drivers are not supported",
 	"filesystem/shared": "deprecated in Mesos; use volumes with a sandbox path", "network/port_mapping": "use bridge networks with port mappings",
@@ -73,7 +79,7 @@ func Parse(text string, h cgroups.Hierarchy) (Set, error) {
 		out[name] = true
 	}
 	if strings.TrimSpace(text) == "" {
-		out.add(all(h)...)
+		out.add(available(h, CPU, Memory, BlockIO)...)
 		return out, nil
 	}
 	for part := range strings.SplitSeq(text, ",") {
@@ -90,7 +96,7 @@ func (s Set) parse(name string, h cgroups.Hierarchy) error {
 	case name == "":
 		return nil
 	case name == "cgroups/all":
-		s.add(all(h)...)
+		s.add(available(h, CPU, Memory, BlockIO, Cpuset, Hugetlb, NetCls, NetPrio, PerfEvent)...)
 		return nil
 	case alias:
 		for _, n := range names {
@@ -105,7 +111,7 @@ func (s Set) parse(name string, h cgroups.Hierarchy) error {
 		return fmt.Errorf("--isolation: %q is unknown; known are %s", name, strings.Join(Names(), ", "))
 	}
 	if controller := controllers[name]; controller != "" && !h.Has(controller) {
-		return fmt.Errorf("--isolation: %s needs the cgroup controller %s, which this machine does not have mounted", name, controller)
+		return fmt.Errorf("--isolation: %s needs the cgroup controller %s: %s", name, controller, h.Lacks(controller))
 	}
 	s[name] = true
 	return nil
@@ -117,9 +123,9 @@ func (s Set) add(names ...string) {
 	}
 }
 
-// all are the cgroup isolators that the host can have.
-func all(h cgroups.Hierarchy) (out []string) {
-	for _, name := range []string{CPU, Memory, BlockIO} {
+// available are those isolators of cgroups that the host can have.
+func available(h cgroups.Hierarchy, names ...string) (out []string) {
+	for _, name := range names {
 		if h.Has(controllers[name]) {
 			out = append(out, name)
 		}

@@ -17,19 +17,24 @@ func host(controllers ...string) cgroups.Hierarchy {
 }
 
 func TestNamedIsolatorsWorkAndOthersDoNot(t *testing.T) {
-	h := host("cpu", "memory", "pids", "blkio")
+	h := host("cpu", "memory", "pids", "blkio", "cpuset", "perf_event")
 	for _, c := range []struct {
 		text    string
 		has     []string
 		hasNot  []string
 		refused string
 	}{
-		{"", []string{isolation.CPU, isolation.Memory, isolation.BlockIO, "cgroups/pids", "linux/seccomp"}, []string{isolation.PosixCPU}, ""},
+		{"", []string{isolation.CPU, isolation.Memory, isolation.BlockIO, "cgroups/pids", "linux/seccomp"},
+			[]string{isolation.PosixCPU, isolation.Cpuset, isolation.PerfEvent}, ""},
 		{"cgroups/cpu, cgroups/mem", []string{isolation.CPU, isolation.Memory, "namespaces/pid"}, []string{isolation.BlockIO}, ""},
 		{"cgroups", []string{isolation.CPU, isolation.Memory}, []string{isolation.BlockIO}, ""},
 		{"posix/cpu,posix/mem", []string{isolation.PosixCPU, isolation.PosixMem}, []string{isolation.CPU}, ""},
 		{"cgroups/all,network/cni", []string{isolation.CPU, isolation.BlockIO}, nil, ""},
+		{"cgroups/cpuset,cgroups/perf_event", []string{isolation.Cpuset, isolation.PerfEvent}, []string{isolation.CPU, isolation.BlockIO}, ""},
+		{"cgroups/all", []string{isolation.Cpuset, isolation.PerfEvent}, []string{isolation.NetCls, isolation.NetPrio, isolation.Hugetlb}, ""},
 		{"cgroups/devices", nil, nil, "needs the cgroup controller devices"},
+		{"cgroups/cpu,cgroups/net_cls", nil, nil, "--isolation: cgroups/net_cls needs the cgroup controller net_cls: "},
+		{"cgroups/hugetlb", nil, nil, "cgroups/hugetlb needs the cgroup controller hugetlb: "},
 		{"cgroups/nonsense", nil, nil, `"cgroups/nonsense" is unknown`},
 		{"network/port_mapping", nil, nil, "not supported"},
 		{"disk/du", nil, nil, "disk/du is not supported: not built"},

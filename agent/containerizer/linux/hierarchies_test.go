@@ -1,0 +1,98 @@
+package linux_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"agora.dev/agora/agent/isolators/cgroups"
+)
+
+// inside is set in a process that needController has made.
+const inside = "AGORA_TEST_OWN_MOUNTS"
+
+// needController runs the rest of the test where containers have a controller. Where this
+// machine has version 1 and nobody has mounted a hierarchy of it, that is another process,
+// with a mount namespace of its own in which there is one; then it returns false.
+func needController(t *testing.T, controller string) bool {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	h, err := cgroups.Detect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	switch {
+	case h.Has(controller):
+		return true
+	case h.V2:
+		t.Skipf("controller %s: %s", controller, h.Lacks(controller))
+	case state(t, controller)[2] != "1":
+		t.Skipf("controller %s: %s", controller, h.Lacks(controller))
+	case os.Getenv(inside) == "":
+		elsewhere(t)
+		return false
+	}
+	at := filepath.Join(t.TempDir(), controller)
+	if err := os.Mkdir(at, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount(controller, at, "cgroup", 0, controller); err != nil {
+		t.Fatalf("mount %s: %v", controller, err)
+	}
+	t.Cleanup(func() { unmount(t, at, controller) })
+	return true
+}
+
+// elsewhere runs the test once more, in a process with mounts of its own.
+func elsewhere(t *testing.T) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := exec.Command(self, "-test.run", "^"+strings.ReplaceAll(t.Name(), "/", "$/^")+"$", "-test.v", "-test.timeout", "60s")
+	again.Env = append(os.Environ(), inside+"=1")
+	again.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
+	out, err := again.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
+		t.Errorf("in a mount namespace of its own: %v\n%s", err, out)
+	}
+}
+
+// unmount waits until the kernel has forgotten the groups that were below a hierarchy: one that
+// is unmounted before stays for ever.
+func unmount(t *testing.T, at, controller string) {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(10 * time.Second); state(t, controller)[1] != "1"; <-tick.C {
+		if time.Now().After(end) {
+			t.Errorf("groups of %s stay", controller)
+			break
+		}
+	}
+	if err := syscall.Unmount(at, 0); err != nil {
+		t.Error(err)
+	}
+}
+
+// state is what /proc/cgroups says of a controller: its hierarchy, the number of its groups
+// (the root is one), and whether it is on.
+func state(t *testing.T, controller string) [3]string {
+	t.Helper()
+	b, err := os.ReadFile("/proc/cgroups")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Fields(line); len(f) == 4 && f[0] == controller {
+			return [3]string{f[1], f[2], f[3]}
+		}
+	}
+	return [3]string{}
+}
