@@ -27,6 +27,7 @@ import (
 	"agora.dev/agora/agent/core"
 	"agora.dev/agora/agent/httpapi"
 	"agora.dev/agora/internal/loop"
+	"agora.dev/agora/internal/metrics"
 	"agora.dev/agora/internal/verbosity"
 	"agora.dev/agora/internal/vfs"
 )
@@ -38,6 +39,8 @@ type Deps struct {
 	Images Images
 	// Figures may be nil; it adds metrics of containers.
 	Figures func(emit func(name string, value float64))
+	// Timers are more of them, by name.
+	Timers map[string]*metrics.Timer
 	// Dialer reaches the leading master; nil: --master.
 	Dialer Dialer
 	// Listener serves the API; nil: --ip and --port.
@@ -322,7 +325,7 @@ func (a *Agent) api() *httpapi.Server {
 		Endpoint: a.Address(), Flags: a.config.shown(), LogFile: a.config.LogFile, Started: a.started,
 		SessionDir: filepath.Join(a.paths.Runtime(), "sessions"), Log: a.deps.Log,
 		Images: a.deps.Images, Level: a.level, StandaloneDir: a.paths.Standalone(), Standalone: a.standalone, Account: account,
-		Basic: a.config.basic, Heartbeat: a.config.HTTPHeartbeatInterval, Figures: a.figures,
+		Basic: a.config.basic, Heartbeat: a.config.HTTPHeartbeatInterval, Figures: a.figures, Timers: a.deps.Timers,
 	})
 }
 

@@ -30,6 +30,7 @@ type Config struct {
 	OCIRuntime string
 	ImageStore string
 	ContainerizerOptions
+	ImageOptions
 	IsolatorOptions
 	NetworkOptions
 	VolumeOptions
@@ -75,7 +76,7 @@ func Default() Config {
 		ExecutorShutdownGracePeriod: 5 * time.Second, RecoveryTimeout: 15 * time.Minute,
 		RegistrationBackoffFactor: time.Second, GCDelay: 7 * 24 * time.Hour, HTTPHeartbeatInterval: 30 * time.Second,
 		AuthenticateHTTPExecutors: true, SwitchUser: os.Geteuid() == 0, SandboxDirectory: "/mnt/mesos/sandbox",
-		ContainerizerOptions: defaultContainerizers(), IsolatorOptions: defaultIsolators(), NetworkOptions: defaultNetworks(), MaxCompletedExecutors: 150, DefaultRole: "*",
+		ContainerizerOptions: defaultContainerizers(), ImageOptions: defaultImages(), IsolatorOptions: defaultIsolators(), NetworkOptions: defaultNetworks(), MaxCompletedExecutors: 150, DefaultRole: "*",
 		Version: "1.11.0", TLS: tlsconfig.Options{VerifyServerCert: true},
 	}
 }
@@ -94,6 +95,7 @@ func (c *Config) Flags(set *flags.Set) {
 	set.String(&c.Launcher, "launcher", "native, or oci for an installed runtime (linux and posix mean native)")
 	set.String(&c.OCIRuntime, "oci_runtime", "the runtime of --launcher=oci: runc, crun, or a path")
 	c.containerizerFlags(set)
+	c.imageFlags(set)
 	c.isolatorFlags(set)
 	c.networkFlags(set)
 	c.volumeFlags(set)
@@ -155,6 +157,9 @@ func (c *Config) Check() error {
 		return fmt.Errorf("refusing to listen on %s without authentication: give --http_credentials=FILE, or --insecure", c.IP)
 	}
 	if err := c.checkContainerizers(); err != nil {
+		return err
+	}
+	if err := c.checkImages(); err != nil {
 		return err
 	}
 	if err := c.checkNetworks(); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"agora.dev/agora/agent/images"
+	"agora.dev/agora/agent/images/logins"
 	"agora.dev/agora/devcluster"
 )
 
@@ -95,7 +97,7 @@ func (a *App) imageLoad(open func() (*images.Store, error)) *cobra.Command {
 }
 
 func (a *App) imagePull(open func() (*images.Store, error)) *cobra.Command {
-	var user string
+	var user, config string
 	cmd := &cobra.Command{
 		Use:     "pull IMAGE",
 		Short:   "Pull an image from its registry",
@@ -106,16 +108,50 @@ func (a *App) imagePull(open func() (*images.Store, error)) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			credentials := images.Credentials{}
-			credentials.Username, credentials.Password, _ = strings.Cut(user, ":")
-			return a.pull(cmd.Context(), store, args[0], credentials)
+			given, err := a.pullLogins(store, args[0], user, config)
+			if err != nil {
+				return err
+			}
+			return a.pull(cmd.Context(), store, args[0], given)
 		},
 	}
 	cmd.Flags().StringVar(&user, "creds", "", "USER:PASSWORD for the registry")
+	cmd.Flags().StringVar(&config, "config", keptLogins(), "Docker's config.json with logins, or the file that holds it; default: what docker login has kept")
 	return cmd
 }
 
-func (a *App) pull(ctx context.Context, store *images.Store, ref string, credentials images.Credentials) error {
+// keptLogins is docker's file when there is one.
+func keptLogins() string {
+	dir := os.Getenv("DOCKER_CONFIG")
+	if home, err := os.UserHomeDir(); dir == "" && err == nil {
+		dir = filepath.Join(home, ".docker")
+	}
+	file := filepath.Join(dir, "config.json")
+	if _, err := os.Stat(file); err != nil {
+		return ""
+	}
+	return file
+}
+
+// pullLogins are those of --creds, or those that docker login has kept.
+func (a *App) pullLogins(store *images.Store, ref, user, config string) (logins.Logins, error) {
+	if user == "" {
+		given, err := logins.Open(config)
+		if err != nil {
+			return nil, exitf(ExitUsage, "--config: %v", err)
+		}
+		return given, nil
+	}
+	registry, err := store.Registry(ref)
+	if err != nil {
+		return nil, imageError(err)
+	}
+	var one logins.Login
+	one.Username, one.Password, _ = strings.Cut(user, ":")
+	return logins.One(registry, one), nil
+}
+
+func (a *App) pull(ctx context.Context, store *images.Store, ref string, given logins.Logins) error {
 	progress := &pullProgress{app: a, layers: map[string]images.Event{}}
 	if !isTerminal(a.Err) {
 		progress = nil
@@ -124,7 +160,7 @@ func (a *App) pull(ctx context.Context, store *images.Store, ref string, credent
 	if progress != nil {
 		report = progress.event
 	}
-	image, err := store.Pull(ctx, ref, credentials, report)
+	image, err := store.Pull(ctx, ref, given, report)
 	if progress != nil {
 		fmt.Fprint(a.Err, "\r\x1b[K")
 	}

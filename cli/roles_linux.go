@@ -104,7 +104,7 @@ func runAgent(ctx context.Context, config agent.Config, log *slog.Logger) error 
 	if err != nil {
 		return err
 	}
-	ag, err := agent.New(config, agent.Deps{Containerizer: stack.Containerizer, Images: stack.Images, Figures: stack.Figures, Log: log})
+	ag, err := agent.New(config, agent.Deps{Containerizer: stack.Containerizer, Images: stack.Images, Figures: stack.Figures, Timers: stack.Timers, Log: log})
 	if err != nil {
 		if left := stack.Abandon(); left != nil {
 			log.Warn("launcher not ended", "error", left)
@@ -165,6 +165,9 @@ leaves nothing behind but the state directory, where images, logs and apps wait 
 	flags.BoolVar(&demo, "demo", false, "run three instances of builtin/demo on it")
 	flags.BoolVar(&config.Fresh, "fresh", false, "empty the state directory first")
 	flags.IntVar(&config.Agents, "agents", 1, "how many agents")
+	flags.StringVar(&config.DockerConfig, "docker_config", "", "Docker's config.json with logins of registries, or the file that holds it")
+	flags.StringVar(&config.DockerMirrors, "docker_mirrors", "", "registries that are asked before others, as docker.io=mirror.example:5000")
+	flags.StringSliceVar(&config.InsecureRegistries, "docker_insecure_registries", nil, "registries that may be asked by plain http or without a valid certificate")
 	flags.StringVar(&config.StateDir, "state-dir", "", "where everything is kept (default "+devcluster.DefaultStateDir()+")")
 	flags.IntVar(&config.MasterPort, "master-port", 5050, "port of the master")
 	flags.IntVar(&config.AgentPort, "agent-port", 5051, "port of the first agent; the others follow")

@@ -167,6 +167,7 @@ func (c *Cluster) startAgent(ctx context.Context, i int) error {
 	config.WorkDir = filepath.Join(c.config.StateDir, "agents", strconv.Itoa(i+1))
 	config.Resources = c.config.agentResources(i)
 	config.Launcher, config.ImageStore = c.config.Launcher, filepath.Join(c.config.StateDir, ImagesDir)
+	config.DockerConfig, config.DockerMirrors, config.InsecureRegistries = c.config.DockerConfig, c.config.DockerMirrors, c.config.InsecureRegistries
 	config.SecretsDir = filepath.Join(c.config.StateDir, "secrets") // whoever has secrets makes it
 	if err := c.forgetWhenChanged(ctx, config); err != nil {
 		return err
@@ -179,7 +180,7 @@ func (c *Cluster) startAgent(ctx context.Context, i int) error {
 	if err != nil {
 		return err
 	}
-	a, err := agent.New(config, agent.Deps{Containerizer: stack.Containerizer, Images: stack.Images, Figures: stack.Figures, Log: log})
+	a, err := agent.New(config, agent.Deps{Containerizer: stack.Containerizer, Images: stack.Images, Figures: stack.Figures, Timers: stack.Timers, Log: log})
 	if err != nil {
 		return errors.Join(err, stack.Stop(), stack.Close())
 	}

@@ -29,6 +29,9 @@ type Config struct {
 	// Resources of each agent, in Mesos's syntax; by default what the machine has,
 	// divided by the number of agents.
 	Resources string
+	// DockerConfig, DockerMirrors and InsecureRegistries are the agents' options.
+	DockerConfig, DockerMirrors string
+	InsecureRegistries          []string
 	// Launcher is native (default) or oci.
 	Launcher string
 	// Launcher process: the binary and arguments that run the launcher role; by

@@ -17,24 +17,27 @@ import (
 	"path/filepath"
 	"time"
 
-	mesos "agora.dev/agora/api/mesos/v1"
-
 	"agora.dev/agora/agent"
 	"agora.dev/agora/agent/containerizer"
 	"agora.dev/agora/agent/containerizer/docker"
 	"agora.dev/agora/agent/containerizer/linux"
-	"agora.dev/agora/agent/fetcher"
 	"agora.dev/agora/agent/images"
+	"agora.dev/agora/agent/images/logins"
 	"agora.dev/agora/agent/isolators/cgroups"
 	"agora.dev/agora/agent/isolators/secrets"
 	"agora.dev/agora/agent/launcher"
+	"agora.dev/agora/internal/metrics"
 )
 
 // Stack is a containerizer with what it stands on.
 type Stack struct {
 	Containerizer containerizer.Containerizer
 	// Images removes images that nothing uses.
-	Images   agent.Images
+	Images agent.Images
+	// Store holds the images.
+	Store *images.Store
+	// Timers are the metrics of durations, under Mesos's names.
+	Timers   map[string]*metrics.Timer
 	linux    *linux.Containerizer
 	docker   *docker.Containerizer // nil without a Docker Engine
 	launcher *held
@@ -53,15 +56,16 @@ func (s *Stack) Figures(emit func(name string, value float64)) {
 
 // New makes the containerizer that an agent's options ask for.
 func New(ctx context.Context, config agent.Config, log *slog.Logger) (*Stack, error) {
-	store := config.ImageStore
-	if store == "" {
-		store = filepath.Join(config.WorkDir, "images")
+	all, err := logins.Open(config.DockerConfig)
+	if err != nil {
+		return nil, fmt.Errorf("--docker_config: %w", err)
 	}
-	images, err := images.Open(store, images.Config{})
+	pulls := new(metrics.Timer)
+	store, err := openImages(config, all, pulls)
 	if err != nil {
 		return nil, err
 	}
-	fetch, err := fetcher.New(fetcher.Config{CacheDir: filepath.Join(config.WorkDir, "fetch")})
+	fetch, err := openFetcher(config)
 	if err != nil {
 		return nil, err
 	}
@@ -78,19 +82,23 @@ func New(ctx context.Context, config agent.Config, log *slog.Logger) (*Stack, er
 		return nil, errors.Join(err, networks.close())
 	}
 	group := path.Join("/", config.CgroupsRoot, name(config.WorkDir))
-	c, err := linux.New(linux.Config{Launcher: held.launcher, Images: provisioner{images}, Fetcher: fetch, Networks: networks.Isolator,
+	c, err := linux.New(linux.Config{Launcher: held.launcher, Images: provisioner{store, secrets.Files{Dir: config.SecretsDir}}, Fetcher: fetch, Networks: networks.Isolator,
 		Secrets:   secrets.Files{Dir: config.SecretsDir},
 		HostPaths: linux.HostPaths{Allow: agent.Directories(config.HostPathAllow), Create: agent.Directories(config.HostPathCreate)},
 		Dir:       filepath.Join(runtimeDir(config), "containerizer"), Cgroups: group, Isolation: isolators, Log: log})
 	if err != nil {
 		return nil, errors.Join(err, held.stop(ctx), held.close(), networks.close())
 	}
-	all, engine, err := compose(ctx, config, c, fetch, log)
+	composed, engine, err := compose(ctx, config, c, fetch, all, log)
 	if err != nil {
 		return nil, errors.Join(err, c.Close(), held.stop(ctx), held.close(), networks.close())
 	}
-	return &Stack{Containerizer: all, Images: pruner{images, c}, linux: c, docker: engine, launcher: held, networks: networks, cgroups: group,
-		missing: missing(), figures: []func(func(string, float64)){fetch.Figures, c.Figures}}, nil
+	timers := map[string]*metrics.Timer{"containerizer/mesos/provisioner/docker_store/image_pull_ms": pulls}
+	if engine != nil {
+		timers["containerizer/docker/image_pull_ms"] = engine.Pulls()
+	}
+	return &Stack{Containerizer: composed, Images: pruner{store, c}, Store: store, linux: c, docker: engine, launcher: held, networks: networks, cgroups: group,
+		missing: missing(), figures: []func(func(string, float64)){fetch.Figures, c.Figures}, Timers: timers}, nil
 }
 
 // Close ends the containerizer's own work and lets go of the launcher. Containers run on.
@@ -164,33 +172,4 @@ func runtimeDir(config agent.Config) string {
 func name(workDir string) string {
 	sum := sha256.Sum256([]byte(workDir))
 	return hex.EncodeToString(sum[:4])
-}
-
-// pruner keeps the images of containers from being removed.
-type pruner struct {
-	store      *images.Store
-	containers *linux.Containerizer
-}
-
-// Prune removes the images that are neither excluded nor in use.
-func (p pruner) Prune(ctx context.Context, excluded []string) error {
-	return p.containers.Prune(func(used []string) error {
-		_, err := p.store.Prune(ctx, append(used, excluded...))
-		return err
-	})
-}
-
-// provisioner reads an image of the API for the store.
-type provisioner struct{ store *images.Store }
-
-// Provision makes the layers of an image present.
-func (p provisioner) Provision(ctx context.Context, image *mesos.Image) (linux.RootFS, error) {
-	if image.GetType() != mesos.Image_DOCKER {
-		return linux.RootFS{}, fmt.Errorf("image type %s is not supported: use type DOCKER, which also pulls OCI images", image.GetType())
-	}
-	if image.GetDocker().GetConfig() != nil {
-		return linux.RootFS{}, fmt.Errorf("image %s: credentials as a secret of the image are not supported", image.GetDocker().GetName())
-	}
-	root, err := p.store.Provision(ctx, image.GetDocker().GetName(), images.Credentials{}, image.GetCached())
-	return linux.RootFS(root), err
 }

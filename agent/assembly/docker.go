@@ -2,7 +2,6 @@ package assembly
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -12,20 +11,17 @@ import (
 	"agora.dev/agora/agent/containerizer/composing"
 	"agora.dev/agora/agent/containerizer/docker"
 	"agora.dev/agora/agent/containerizer/linux"
+	"agora.dev/agora/agent/images/logins"
 )
 
 // compose puts the containerizers together that an agent's options name. The Engine is nil when
 // it is not among them.
-func compose(ctx context.Context, config agent.Config, own *linux.Containerizer, fetch docker.Fetcher, log *slog.Logger) (containerizer.Containerizer, *docker.Containerizer, error) {
+func compose(ctx context.Context, config agent.Config, own *linux.Containerizer, fetch docker.Fetcher, all logins.Logins, log *slog.Logger) (containerizer.Containerizer, *docker.Containerizer, error) {
 	if !slices.Contains(config.Containerizers, "docker") {
 		return own, nil, nil
 	}
-	logins, err := docker.ParseLogins(config.DockerConfig)
-	if err != nil {
-		return nil, nil, fmt.Errorf("--docker_config: %w", err)
-	}
 	engine, err := docker.New(ctx, docker.Config{Socket: config.DockerSocket, Agent: name(config.WorkDir), Dir: filepath.Join(runtimeDir(config), "docker"),
-		Fetcher: fetch, Logins: logins, RemoveDelay: config.DockerRemoveDelay, KeepOrphans: !config.DockerKillOrphans, Log: log,
+		Fetcher: fetch, Logins: all, RemoveDelay: config.DockerRemoveDelay, KeepOrphans: !config.DockerKillOrphans, Log: log,
 		Rules: docker.Rules{Privileged: config.DockerAllowPrivileged, HostPaths: agent.Directories(config.HostPathAllow),
 			CFS: config.CgroupsEnableCFS, CgroupParent: config.DockerCgroupParent}})
 	if err != nil {

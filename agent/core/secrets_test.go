@@ -17,7 +17,8 @@ func TestNoSecretIsWrittenDown(t *testing.T) {
 		return &mesos.CommandInfo{Environment: &mesos.Environment{Variables: []*mesos.Environment_Variable{{Name: proto.String("A"), Secret: secret()}}}}
 	}
 	container := func() *mesos.ContainerInfo {
-		image := &mesos.Image{Type: mesos.Image_DOCKER.Enum(), Docker: &mesos.Image_Docker{Name: proto.String("i"), Config: secret()}}
+		image := &mesos.Image{Type: mesos.Image_DOCKER.Enum(), Docker: &mesos.Image_Docker{Name: proto.String("i"), Config: secret(),
+			Credential: &mesos.Credential{Principal: proto.String("u"), Secret: proto.String("canary")}}}
 		return &mesos.ContainerInfo{Type: mesos.ContainerInfo_MESOS.Enum(), Mesos: &mesos.ContainerInfo_MesosInfo{Image: image}, Volumes: []*mesos.Volume{
 			{Mode: mesos.Volume_RW.Enum(), ContainerPath: proto.String("a"), Image: image},
 			{Mode: mesos.Volume_RW.Enum(), ContainerPath: proto.String("b"), Source: &mesos.Volume_Source{Type: mesos.Volume_Source_SECRET.Enum(), Secret: secret()}}}}

@@ -33,7 +33,7 @@ func (s *Server) metricsPrometheus(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var body bytes.Buffer
-	if err := metrics.Of(s.metrics(snapshot)).Prometheus(&body, families); err != nil {
+	if err := metrics.Of(s.metrics(snapshot), s.Timers).Prometheus(&body, families); err != nil {
 		answer(w, refuse(http.StatusInternalServerError, "%s", err))
 		return
 	}
@@ -48,8 +48,8 @@ func (s *Server) metricsSnapshot(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	out := map[string]number{}
-	for name, value := range s.metrics(snapshot) {
-		out[name] = number(value)
+	for _, figure := range metrics.Of(s.metrics(snapshot), s.Timers).Figures {
+		out[figure.Name] = number(figure.Value)
 	}
 	writeJSON(w, r, out)
 }

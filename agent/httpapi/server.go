@@ -12,6 +12,7 @@ import (
 	"agora.dev/agora/agent/containerizer"
 	"agora.dev/agora/agent/core"
 	"agora.dev/agora/agent/files"
+	"agora.dev/agora/internal/metrics"
 	"agora.dev/agora/internal/verbosity"
 )
 
@@ -58,6 +59,8 @@ type Config struct {
 	Heartbeat time.Duration // of sessions; 30 s
 	// Figures may be nil; it adds metrics that the snapshot does not have.
 	Figures func(emit func(name string, value float64))
+	// Timers are metrics that the snapshot does not have either.
+	Timers map[string]*metrics.Timer
 }
 
 // Server answers requests.

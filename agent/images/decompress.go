@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -90,7 +89,7 @@ func (r *guardedReader) Read(p []byte) (int, error) {
 // unpackVerified unpacks a layer and checks both of its digests and its size. The
 // caller must not use the tree when there is an error.
 func unpackVerified(packed *countingReader, source layerSource, diffID string, config unpackConfig) (unpacked, error) {
-	sum := sha256.New()
+	algorithm, sum := hashLike(source.digest)
 	bounded := io.Reader(packed)
 	if source.size >= 0 {
 		// One byte more than announced is enough to know that it lies.
@@ -102,7 +101,8 @@ func unpackVerified(packed *countingReader, source layerSource, diffID string, c
 		return unpacked{}, err
 	}
 	defer plain.Close()
-	guard := &guardedReader{inner: plain, packed: packed, limits: config.limits, sum: sha256.New()}
+	diffAlgorithm, diffSum := hashLike(diffID)
+	guard := &guardedReader{inner: plain, packed: packed, limits: config.limits, sum: diffSum}
 	out, err := unpackTar(guard, config)
 	if err != nil {
 		return out, err
@@ -118,11 +118,11 @@ func unpackVerified(packed *countingReader, source layerSource, diffID string, c
 		return out, fmt.Errorf("%w: it has not the announced size of %d bytes: pull it again, or tell the image's owner", ErrDigestMismatch, source.size)
 	}
 	if source.digest != "" {
-		if got := "sha256:" + hex.EncodeToString(sum.Sum(nil)); got != source.digest {
+		if got := algorithm + hex.EncodeToString(sum.Sum(nil)); got != source.digest {
 			return out, fmt.Errorf("%w: it is %s: pull it again, or tell the image's owner", ErrDigestMismatch, got)
 		}
 	}
-	if got := "sha256:" + hex.EncodeToString(guard.sum.Sum(nil)); got != diffID {
+	if got := diffAlgorithm + hex.EncodeToString(guard.sum.Sum(nil)); got != diffID {
 		return out, fmt.Errorf("%w: unpacked it is %s, not %s: pull it again, or tell the image's owner", ErrDigestMismatch, got, diffID)
 	}
 	return out, nil

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"agora.dev/agora/agent/images/logins"
 )
 
 // Error classes. Every error of this package that a user can meet wraps one of them,
@@ -37,6 +39,18 @@ type Config struct {
 	// Insecure lists registries, as host or host:port, that are spoken to by plain
 	// http or with unverified certificates. Loopback addresses always are.
 	Insecure []string
+	// Registry is asked for images whose name has none: HOST[:PORT][/PATH]; default: docker.io.
+	Registry string
+	// Archives is a directory with IMAGE.tar for such images instead; nothing is asked.
+	Archives string
+	// Logins are for pulls that bring none of their own.
+	Logins  logins.Logins
+	Mirrors Mirrors
+	// ForeignHosts lists, as host or host:port, where foreign layers are fetched from even
+	// by plain http or at a private address.
+	ForeignHosts []string
+	// Pulled may be nil; it is told how long a pull took that succeeded.
+	Pulled func(time.Duration)
 	// Executable is what builtin images are made of; default: the running binary.
 	Executable string
 	// Applets are the names linked to Executable in builtin images; default: all.
@@ -56,15 +70,8 @@ type Limits struct {
 	Document    int64         // of a manifest, index or config; default 4 MiB
 	StallAfter  time.Duration // without a byte from the registry; default 1 min
 	Parallelism int           // layers unpacked at once by one pull; default 3
-}
-
-// Credentials are for one pull. They go to the image's registry and to its token
-// server only. The zero value is anonymous.
-type Credentials struct {
-	Username string
-	Password string
-	// Token is a bearer token for the registry, instead of the other two.
-	Token string
+	Retries     int           // of one transfer without a byte in between; default 5
+	RetryAfter  time.Duration // before the first, doubled for each more; default 500 ms
 }
 
 // Progress is told about a pull; nil is fine. It is called from several goroutines.
@@ -112,13 +119,13 @@ type Pruned struct {
 
 // Provision returns the root file system of an image, pulling it when it is not in the
 // store, or always asking the registry when cached is false.
-func (s *Store) Provision(ctx context.Context, ref string, credentials Credentials, cached bool) (RootFS, error) {
+func (s *Store) Provision(ctx context.Context, ref string, given logins.Logins, cached bool) (RootFS, error) {
 	if cached {
 		if root, err := s.RootFS(ref); err == nil || !errors.Is(err, ErrNotFound) {
 			return root, err
 		}
 	}
-	image, err := s.Pull(ctx, ref, credentials, nil)
+	image, err := s.Pull(ctx, ref, given, nil)
 	if err != nil {
 		return RootFS{}, err
 	}

@@ -2,16 +2,13 @@ package images
 
 import (
 	"archive/tar"
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -49,42 +46,6 @@ func testImage(t *testing.T) v1.Image {
 	return image
 }
 
-// startRegistry runs Debian's docker-registry on a free loopback port.
-func startRegistry(t *testing.T) string {
-	t.Helper()
-	binary, err := exec.LookPath("docker-registry")
-	if err != nil {
-		t.Skip("docker-registry is not installed: apt-get install docker-registry")
-	}
-	config := filepath.Join(t.TempDir(), "config.yml")
-	text := fmt.Sprintf("version: 0.1\nlog: {level: info}\nstorage: {filesystem: {rootdirectory: %q}}\nhttp: {addr: '127.0.0.1:0'}\n", t.TempDir())
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	command := exec.Command(binary, "serve", config)
-	stderr, err := command.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { command.Process.Kill(); command.Wait() })
-	listening := regexp.MustCompile(`listening on (127\.0\.0\.1:\d+)`)
-	scanner := bufio.NewScanner(stderr)
-	for scanner.Scan() {
-		if m := listening.FindStringSubmatch(scanner.Text()); m != nil {
-			go func() {
-				for scanner.Scan() {
-				}
-			}()
-			return m[1]
-		}
-	}
-	t.Fatal("docker-registry did not say where it listens")
-	return ""
-}
-
 func TestPullFromARealRegistryGivesOverlayLayers(t *testing.T) {
 	registry := startRegistry(t)
 	ref := registry + "/team/app:1"
@@ -95,7 +56,7 @@ func TestPullFromARealRegistryGivesOverlayLayers(t *testing.T) {
 	var group sync.WaitGroup
 	for range 8 {
 		group.Go(func() {
-			if _, err := s.Pull(t.Context(), ref, Credentials{}, nil); err != nil {
+			if _, err := s.Pull(t.Context(), ref, nil, nil); err != nil {
 				t.Error(err)
 			}
 		})
@@ -106,7 +67,7 @@ func TestPullFromARealRegistryGivesOverlayLayers(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkTestImage(t, s, root)
-	_, err = s.Pull(t.Context(), registry+"/team/app:none", Credentials{}, nil)
+	_, err = s.Pull(t.Context(), registry+"/team/app:none", nil, nil)
 	if !errors.Is(err, ErrNotFound) || strings.Contains(err.Error(), "\n") {
 		t.Errorf("unknown tag: %v", err)
 	}
@@ -168,7 +129,7 @@ func TestUnreachableRegistryIsOneClearLine(t *testing.T) {
 	}
 	address := listener.Addr().String()
 	listener.Close()
-	_, err = newStore(t, Config{}).Pull(t.Context(), address+"/a:1", Credentials{}, nil)
+	_, err = newStore(t, Config{}).Pull(t.Context(), address+"/a:1", nil, nil)
 	if !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), address) || strings.Contains(err.Error(), "\n") {
 		t.Errorf("got %v", err)
 	}

@@ -23,6 +23,7 @@ type candidate struct {
 	reference string
 	digest    string // of the manifest; empty for docker archives
 	manifest  []byte
+	id        string // digest of config
 	config    []byte
 	layers    []layerSource
 	progress  Progress
@@ -84,16 +85,16 @@ func (s *Store) ingestLocked(ctx context.Context, c *candidate) (*Image, error) 
 	if size > s.config.Limits.ImageBytes {
 		return nil, refused("unpacked it has %d bytes, more than %d", size, s.config.Limits.ImageBytes)
 	}
-	for _, blob := range [][]byte{c.config, c.manifest} {
-		if blob == nil {
-			continue
-		}
-		if err := s.writeBlob(blob); err != nil {
+	if err := s.writeBlob(c.id, c.config); err != nil {
+		return nil, err
+	}
+	if c.manifest != nil {
+		if err := s.writeBlob(c.digest, c.manifest); err != nil {
 			return nil, err
 		}
 	}
 	image := &Image{
-		Reference: c.reference, ID: digestOf(c.config), Digest: c.digest, Layers: c.chains, Size: size,
+		Reference: c.reference, ID: c.id, Digest: c.digest, Layers: c.chains, Size: size,
 		Added: time.Now().UTC(), OS: s.config.OS, Arch: s.config.Arch,
 	}
 	if ctx.Err() != nil {

@@ -1,8 +1,6 @@
 package images
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -34,32 +32,9 @@ func (s *Store) path(parts ...string) string {
 	return filepath.Join(append([]string{s.dir}, parts...)...)
 }
 
-// hexOf returns the digits of a digest; those have been checked when it was parsed,
-// and are checked again here because they become a path.
-func hexOf(digest string) (string, error) {
-	digits, ok := strings.CutPrefix(digest, "sha256:")
-	if !ok || len(digits) != sha256.Size*2 || strings.Trim(digits, "0123456789abcdef") != "" {
-		return "", fmt.Errorf("digest %.80q: %w: not a sha256 digest", digest, ErrHostile)
-	}
-	return digits, nil
-}
-
-func digestOf(data []byte) string {
-	sum := sha256.Sum256(data)
-	return "sha256:" + hex.EncodeToString(sum[:])
-}
-
-// chainID identifies a layer together with those below it (OCI image spec, config.md).
-func chainID(parent, diffID string) string {
-	if parent == "" {
-		return diffID
-	}
-	return digestOf([]byte(parent + " " + diffID))
-}
-
 // writeBlob stores a document under its digest.
-func (s *Store) writeBlob(data []byte) error {
-	digits, err := hexOf(digestOf(data))
+func (s *Store) writeBlob(digest string, data []byte) error {
+	digits, err := hexOf(digest)
 	if err != nil {
 		return err
 	}
@@ -76,7 +51,7 @@ func (s *Store) readBlob(digest string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if digestOf(data) != digest {
+	if digestLike(digest, data) != digest {
 		return nil, fmt.Errorf("blob %s: %w: remove the image and pull it again", digest, ErrDigestMismatch)
 	}
 	return data, nil

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -67,6 +68,42 @@ func (s *Store) load(ctx context.Context, from string) ([]*Image, error) {
 	return out, nil
 }
 
+// loadNamed brings in the archive of an image from the directory of archives: NAME.tar, or
+// NAME:TAG.tar. What it is called inside does not count when it is the only one.
+func (s *Store) loadNamed(ctx context.Context, ref Reference, text string) (*Image, error) {
+	var err error
+	for _, name := range []string{text, Familiar(ref.String()), strings.TrimPrefix(ref.String(), "docker.io/library/")} {
+		from := filepath.Join(s.config.Archives, name+".tar")
+		var b bundle
+		if b, err = s.archive(ctx, from); errors.Is(err, fs.ErrNotExist) {
+			continue
+		} else if err != nil {
+			return nil, fmt.Errorf("load image %s: %w", from, err)
+		}
+		defer b.close()
+		image, err := s.loadOne(ctx, b, from, ref)
+		if err != nil {
+			return nil, fmt.Errorf("load image %s: %w", from, err)
+		}
+		return image, nil
+	}
+	return nil, fmt.Errorf("image %s: %w in %s: save it there as %s.tar", text, ErrNotFound, s.config.Archives, text)
+}
+
+func (s *Store) loadOne(ctx context.Context, b bundle, from string, ref Reference) (*Image, error) {
+	candidates, err := s.candidates(b, from)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range candidates {
+		if c.reference == ref.String() || len(candidates) == 1 {
+			c.reference = ref.String()
+			return s.ingest(ctx, c)
+		}
+	}
+	return nil, fmt.Errorf("%w in the archive, which holds %d others", ErrNotFound, len(candidates))
+}
+
 // candidates prefers the OCI layout, which new docker archives are too: its digests are
 // checked before anything is unpacked.
 func (s *Store) candidates(b bundle, from string) ([]*candidate, error) {
@@ -98,13 +135,13 @@ func (s *Store) document(b bundle, name string) ([]byte, error) {
 }
 
 func (s *Store) verified(b bundle, d ocispec.Descriptor) ([]byte, error) {
-	digits, err := hexOf(string(d.Digest))
+	name, err := blobName(string(d.Digest))
 	if err != nil {
 		return nil, err
 	}
-	data, err := s.document(b, "blobs/sha256/"+digits)
-	if err == nil && digestOf(data) != string(d.Digest) {
-		err = fmt.Errorf("%w: %s is %s", ErrDigestMismatch, d.Digest, digestOf(data))
+	data, err := s.document(b, name)
+	if got := digestLike(string(d.Digest), data); err == nil && got != string(d.Digest) {
+		err = fmt.Errorf("%w: %s is %s", ErrDigestMismatch, d.Digest, got)
 	}
 	return data, err
 }
@@ -179,12 +216,15 @@ func (s *Store) ociCandidate(b bundle, d ocispec.Descriptor) (*candidate, error)
 			}
 			continue
 		}
-		c := &candidate{digest: string(d.Digest), manifest: data}
+		c := &candidate{digest: string(d.Digest), manifest: data, id: string(doc.Config.Digest)}
 		if c.config, err = s.verified(b, *doc.Config); err != nil {
 			return nil, err
 		}
 		for _, layer := range doc.Layers {
-			name := "blobs/sha256/" + strings.TrimPrefix(string(layer.Digest), "sha256:")
+			name, err := blobName(string(layer.Digest))
+			if err != nil {
+				return nil, err
+			}
 			c.layers = append(c.layers, layerSource{digest: string(layer.Digest), size: layer.Size, open: b.opener(name)})
 		}
 		return c, nil
@@ -227,7 +267,7 @@ func (s *Store) dockerCandidates(b bundle, manifest []byte, from string) ([]*can
 			if err != nil {
 				return nil, err
 			}
-			c := &candidate{reference: ref.String(), config: config}
+			c := &candidate{reference: ref.String(), config: config, id: digestOf(config)}
 			for _, layer := range entry.Layers {
 				c.layers = append(c.layers, layerSource{size: -1, open: b.opener(layer)})
 			}

@@ -3,6 +3,7 @@ package images
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -14,6 +15,7 @@ const (
 	dockerIndex    = "application/vnd.docker.distribution.manifest.list.v2+json"
 	dockerConfig   = "application/vnd.docker.container.image.v1+json"
 	schema1        = "application/vnd.docker.distribution.manifest.v1"
+	schema1Signed  = schema1 + "+prettyjws"
 )
 
 // document is the union of a manifest and an index: one that claims to be both is
@@ -104,7 +106,8 @@ func checkDescriptors(descriptors []ocispec.Descriptor, limits Limits) error {
 	return nil
 }
 
-// choose returns the entry of an index for the store's platform.
+// choose returns the entry of an index for the store's platform: of the variants that it
+// can run the highest, as containerd does.
 func (c Config) choose(doc document) (ocispec.Descriptor, error) {
 	var seen []string
 	var best *ocispec.Descriptor
@@ -122,10 +125,11 @@ func (c Config) choose(doc document) (ocispec.Descriptor, error) {
 			continue
 		}
 		seen = append(seen, strings.TrimSuffix(d.Platform.OS+"/"+d.Platform.Architecture+"/"+d.Platform.Variant, "/"))
-		if d.Platform.OS != c.OS || d.Platform.Architecture != c.Arch {
+		level := variant(c.Arch, d.Platform.Variant)
+		if d.Platform.OS != c.OS || d.Platform.Architecture != c.Arch || level > variant(c.Arch, c.Variant) {
 			continue
 		}
-		if best == nil || d.Platform.Variant == c.Variant {
+		if best == nil || level > variant(c.Arch, best.Platform.Variant) {
 			best = &doc.Manifests[i]
 		}
 	}
@@ -134,6 +138,19 @@ func (c Config) choose(doc document) (ocispec.Descriptor, error) {
 			ErrPlatform, c.OS, c.Arch, strings.Join(seen, ", "))
 	}
 	return *best, nil
+}
+
+// variant is the level of a variant of an architecture; without one it is what every
+// such machine is: v1 of amd64, v7 of arm, v8 of arm64. One that is no level runs nowhere.
+func variant(arch, text string) int {
+	if text == "" {
+		return map[string]int{"arm": 7, "arm64": 8}[arch] + map[string]int{"amd64": 1}[arch]
+	}
+	level, err := strconv.Atoi(strings.TrimPrefix(text, "v"))
+	if err != nil || level < 0 {
+		return 1 << 30
+	}
+	return level
 }
 
 // decodeConfig reads an image configuration, and checks it against the manifest.

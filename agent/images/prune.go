@@ -28,7 +28,7 @@ func (s *Store) Prune(ctx context.Context, excluded []string) (Pruned, error) {
 	for _, entry := range excluded {
 		if filepath.IsAbs(entry) {
 			keep[filepath.Base(filepath.Dir(filepath.Clean(entry)))] = true
-		} else if parsed, err := ParseReference(entry); err == nil {
+		} else if parsed, err := s.parse(entry); err == nil {
 			keepRefs[parsed.String()] = true
 		}
 	}
@@ -72,7 +72,8 @@ func (s *Store) pruneRecords(keepRefs, keep map[string]bool, out *Pruned) error 
 		}
 		if err == nil && keepRefs[image.Reference] {
 			for _, digest := range append(image.Layers, image.ID, image.Digest) {
-				keep[strings.TrimPrefix(digest, "sha256:")] = true
+				_, digits, _ := strings.Cut(digest, ":")
+				keep[digits] = true
 			}
 			continue
 		}

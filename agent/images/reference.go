@@ -18,7 +18,7 @@ type Reference struct {
 	Registry   string // host[:port] as in docker's names, e.g. docker.io
 	Repository string // e.g. library/busybox
 	Tag        string // empty when Digest is set
-	Digest     string // sha256:...
+	Digest     string // sha256:... or sha512:...
 	Builtin    bool   // Repository is the name after builtin/
 }
 
@@ -55,11 +55,32 @@ func ParseReference(text string) (Reference, error) {
 		out.Tag = p.TagStr()
 	case name.Digest:
 		out.Digest = p.DigestStr()
-		if !strings.HasPrefix(out.Digest, "sha256:") {
-			return Reference{}, malformed(text, fmt.Errorf("digest algorithm of %s is not sha256", out.Digest))
+		if _, err := hexOf(out.Digest); err != nil {
+			return Reference{}, malformed(text, err)
 		}
 	}
 	return out, checkRepository(text, out.Repository)
+}
+
+// bare tells names without a registry, as docker does.
+func bare(text string) bool {
+	first, _, found := strings.Cut(text, "/")
+	return !found || !strings.ContainsAny(first, ".:") && first != "localhost"
+}
+
+// parse reads a name; one without a registry belongs to the store's.
+func (s *Store) parse(text string) (Reference, error) {
+	ref, err := ParseReference(text)
+	if err != nil || ref.Builtin || s.config.Registry == "" || !bare(text) {
+		return ref, err
+	}
+	return ParseReference(s.config.Registry + "/" + text)
+}
+
+// Registry is whom the store asks for an image.
+func (s *Store) Registry(ref string) (string, error) {
+	parsed, err := s.parse(ref)
+	return parsed.Registry, err
 }
 
 // checkRepository holds what docker's grammar asks beyond the library's character set.

@@ -75,6 +75,8 @@ func withDefaults(c Config) Config {
 	l.Document = cmp.Or(l.Document, 4<<20)
 	l.StallAfter = cmp.Or(l.StallAfter, time.Minute)
 	l.Parallelism = cmp.Or(l.Parallelism, 3)
+	l.Retries = cmp.Or(l.Retries, 5)
+	l.RetryAfter = cmp.Or(l.RetryAfter, 500*time.Millisecond)
 	return c
 }
 
@@ -119,7 +121,7 @@ func (s *Store) UserXattr() bool { return s.userXattr }
 // RootFS returns the layers and the configuration of an image in the store. Builtin
 // images are made on first use.
 func (s *Store) RootFS(ref string) (RootFS, error) {
-	parsed, err := ParseReference(ref)
+	parsed, err := s.parse(ref)
 	if err != nil {
 		return RootFS{}, err
 	}
@@ -188,7 +190,7 @@ func (s *Store) List() ([]*Image, error) {
 
 // Remove forgets an image. Its layers stay until the next Prune.
 func (s *Store) Remove(ref string) error {
-	parsed, err := ParseReference(ref)
+	parsed, err := s.parse(ref)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"agora.dev/agora/agent/images/logins"
 	"agora.dev/agora/internal/testkit/imagekit"
 	"github.com/google/go-containerregistry/pkg/authn"
 	fakeregistry "github.com/google/go-containerregistry/pkg/registry"
@@ -48,16 +49,22 @@ func tokenRegistry(t *testing.T, realm string) string {
 	return strings.TrimPrefix(server.URL, "http://")
 }
 
+// as logs in to the registry of an image.
+func as(ref, user, password string) logins.Logins {
+	registry, _, _ := strings.Cut(ref, "/")
+	return logins.One(registry, logins.Login{Username: user, Password: password})
+}
+
 func TestPullWithATokenAndWithoutOne(t *testing.T) {
 	ref := tokenRegistry(t, "") + "/team/app:1"
 	if err := imagekit.Push(ref, testImage(t), remote.WithAuth(&authn.Basic{Username: "user", Password: "secret"})); err != nil {
 		t.Fatal(err)
 	}
 	s := newStore(t, Config{})
-	if _, err := s.Pull(t.Context(), ref, Credentials{Username: "user", Password: "secret"}, nil); err != nil {
+	if _, err := s.Pull(t.Context(), ref, as(ref, "user", "secret"), nil); err != nil {
 		t.Error(err)
 	}
-	_, err := s.Pull(t.Context(), ref, Credentials{Username: "user", Password: "wrong-canary"}, nil)
+	_, err := s.Pull(t.Context(), ref, as(ref, "user", "wrong-canary"), nil)
 	if !errors.Is(err, ErrUnauthorized) || strings.Contains(err.Error(), "wrong-canary") {
 		t.Errorf("got %v", err)
 	}
@@ -65,7 +72,7 @@ func TestPullWithATokenAndWithoutOne(t *testing.T) {
 
 func TestCredentialsAreNotSentToAForeignTokenServer(t *testing.T) {
 	ref := tokenRegistry(t, "http://tokens.example.com") + "/team/app:1"
-	_, err := newStore(t, Config{}).Pull(t.Context(), ref, Credentials{Username: "user", Password: "secret"}, nil)
+	_, err := newStore(t, Config{}).Pull(t.Context(), ref, as(ref, "user", "secret"), nil)
 	if err == nil || strings.Contains(err.Error(), "secret") {
 		t.Errorf("got %v", err)
 	}

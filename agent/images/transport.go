@@ -74,7 +74,9 @@ func (t *guardedTransport) RoundTrip(request *http.Request) (*http.Response, err
 		// Also the way by which the library finds out that a registry has no TLS.
 		return nil, fmt.Errorf("%w: %s would be asked by plain http: list %s as insecure registry if that is meant", ErrUnreachable, request.URL.Host, t.registry)
 	}
-	if request.Header.Get("Authorization") != "" && !related(request.URL.Host, t.registry) {
+	// A token server gets an identity token in the body of a POST.
+	secret := request.Header.Get("Authorization") != "" || request.Method == http.MethodPost
+	if secret && !related(request.URL.Host, t.registry) {
 		return nil, fmt.Errorf("%w: %s wants the credentials to be sent to %s, which does not belong to it", ErrUnauthorized, t.registry, request.URL.Host)
 	}
 	return t.inner.RoundTrip(request)

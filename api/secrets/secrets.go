@@ -28,7 +28,7 @@ func WithoutHealthCheck(check *mesos.HealthCheck) *mesos.HealthCheck {
 	return without(check, healthCheckSecrets)
 }
 
-func without[T proto.Message](m T, each func(T, func(*mesos.Secret) bool) bool) T {
+func without[T proto.Message](m T, each func(T, func(content) bool) bool) T {
 	if !each(m, has) {
 		return m
 	}
@@ -37,49 +37,72 @@ func without[T proto.Message](m T, each func(T, func(*mesos.Secret) bool) bool) 
 	return m
 }
 
-// has and empty are what is done with each secret; true ends the search.
-func has(s *mesos.Secret) bool { return len(s.GetValue().GetData()) > 0 }
+// content is the content of one secret: it tells whether there is any, and clears it when told to.
+type content func(clear bool) bool
 
-func empty(s *mesos.Secret) bool {
-	if has(s) {
-		s.Value.Data = []byte{}
-	}
+// has and empty are what is done with each secret; true ends the search.
+func has(c content) bool { return c(false) }
+
+func empty(c content) bool {
+	c(true)
 	return false
 }
 
-func taskSecrets(info *mesos.TaskInfo, do func(*mesos.Secret) bool) bool {
+func secret(s *mesos.Secret) content {
+	return func(clear bool) bool {
+		found := len(s.GetValue().GetData()) > 0
+		if found && clear {
+			s.Value.Data = []byte{}
+		}
+		return found
+	}
+}
+
+func password(c *mesos.Credential) content {
+	return func(clear bool) bool {
+		found := c.GetSecret() != ""
+		if found && clear {
+			c.Secret = nil
+		}
+		return found
+	}
+}
+
+func taskSecrets(info *mesos.TaskInfo, do func(content) bool) bool {
 	return commandSecrets(info.GetCommand(), do) || containerSecrets(info.GetContainer(), do) ||
 		executorSecrets(info.GetExecutor(), do) ||
 		healthCheckSecrets(info.GetHealthCheck(), do) || commandSecrets(info.GetCheck().GetCommand().GetCommand(), do)
 }
 
-func healthCheckSecrets(check *mesos.HealthCheck, do func(*mesos.Secret) bool) bool {
+func healthCheckSecrets(check *mesos.HealthCheck, do func(content) bool) bool {
 	return commandSecrets(check.GetCommand(), do)
 }
 
-func executorSecrets(info *mesos.ExecutorInfo, do func(*mesos.Secret) bool) bool {
+func executorSecrets(info *mesos.ExecutorInfo, do func(content) bool) bool {
 	return commandSecrets(info.GetCommand(), do) || containerSecrets(info.GetContainer(), do)
 }
 
-func commandSecrets(c *mesos.CommandInfo, do func(*mesos.Secret) bool) bool {
+func commandSecrets(c *mesos.CommandInfo, do func(content) bool) bool {
 	for _, v := range c.GetEnvironment().GetVariables() {
-		if v.Secret != nil && do(v.Secret) {
+		if v.Secret != nil && do(secret(v.Secret)) {
 			return true
 		}
 	}
 	return false
 }
 
-func containerSecrets(c *mesos.ContainerInfo, do func(*mesos.Secret) bool) bool {
-	if s := c.GetMesos().GetImage().GetDocker().GetConfig(); s != nil && do(s) {
+func containerSecrets(c *mesos.ContainerInfo, do func(content) bool) bool {
+	if imageSecrets(c.GetMesos().GetImage(), do) {
 		return true
 	}
 	for _, v := range c.GetVolumes() {
-		for _, s := range []*mesos.Secret{v.GetSource().GetSecret(), v.GetImage().GetDocker().GetConfig()} {
-			if s != nil && do(s) {
-				return true
-			}
+		if do(secret(v.GetSource().GetSecret())) || imageSecrets(v.GetImage(), do) {
+			return true
 		}
 	}
 	return false
+}
+
+func imageSecrets(i *mesos.Image, do func(content) bool) bool {
+	return do(secret(i.GetDocker().GetConfig())) || do(password(i.GetDocker().GetCredential()))
 }

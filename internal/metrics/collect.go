@@ -29,9 +29,12 @@ type durations struct {
 	count uint64
 }
 
-// Of makes a collection of figures that are in no registry.
-func Of(figures map[string]float64) *Collection {
-	c := &Collection{}
+// Of makes a collection of figures and timers that are in no registry.
+func Of(figures map[string]float64, timers map[string]*Timer) *Collection {
+	c := &Collection{timed: map[string]durations{}}
+	for name, timer := range timers {
+		timer.emit(name, c)
+	}
 	for name, value := range figures {
 		c.add(name, value)
 	}

@@ -21,7 +21,9 @@ import (
 	"github.com/moby/moby/client"
 
 	"agora.dev/agora/agent/containerizer"
+	"agora.dev/agora/agent/images/logins"
 	mesos "agora.dev/agora/api/mesos/v1"
+	"agora.dev/agora/internal/metrics"
 )
 
 // Fetcher brings the URIs of a command into the sandbox, owned by user; what it has to say goes
@@ -43,7 +45,7 @@ type Config struct {
 	// Rules say what tasks may ask for.
 	Rules Rules
 	// Logins are for registries.
-	Logins Logins
+	Logins logins.Logins
 	// RemoveDelay is how long the Engine keeps a container that has ended.
 	RemoveDelay time.Duration
 	// KeepOrphans leaves containers of this agent alone that nobody knows.
@@ -71,6 +73,7 @@ type Containerizer struct {
 	ctx    context.Context // ends with Close
 	close  context.CancelFunc
 	work   sync.WaitGroup
+	pulls  metrics.Timer // of the Engine's pulls
 
 	mu    sync.Mutex
 	lives *containerizer.Lives

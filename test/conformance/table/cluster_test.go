@@ -5,15 +5,22 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"log"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"agora.dev/agora/agent"
 	"agora.dev/agora/agent/assembly"
+	"agora.dev/agora/agent/images"
 	"agora.dev/agora/internal/flags"
+	"agora.dev/agora/internal/testkit/imagekit"
 	"agora.dev/agora/master"
 )
 
@@ -62,7 +69,8 @@ func newCluster(t *testing.T) *cluster {
 		}
 		stack.Close()
 	})
-	a, err := agent.New(own, agent.Deps{Containerizer: stack.Containerizer, Images: stack.Images, Figures: stack.Figures})
+	pullTwice(t, stack.Store)
+	a, err := agent.New(own, agent.Deps{Containerizer: stack.Containerizer, Images: stack.Images, Figures: stack.Figures, Timers: stack.Timers})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,6 +84,26 @@ func newCluster(t *testing.T) *cluster {
 		return strings.Contains(body, `"active":true`)
 	})
 	return c
+}
+
+// pullTwice gives the agent's times of pulls their values.
+func pullTwice(t *testing.T, store *images.Store) {
+	t.Helper()
+	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	t.Cleanup(server.Close)
+	ref := strings.TrimPrefix(server.URL, "http://") + "/empty:1"
+	image, err := imagekit.Image(v1.Config{})
+	if err == nil {
+		err = imagekit.Push(ref, image)
+	}
+	for range 2 {
+		if err == nil {
+			_, err = store.Pull(t.Context(), ref, nil, nil)
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // run runs a component until the end of the test.
