@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -171,7 +172,21 @@ func (c *containers) remove(id containerizer.ID) {
 }
 
 func (c *containers) update(u core.UpdateContainer) {
-	c.do(u.ID, func() { c.check("update", u.ID, c.runtime.Update(c.ctx, u.ID, u.Resources, u.Limits)) })
+	c.do(u.ID, func() {
+		err := c.runtime.Update(c.ctx, u.ID, u.Resources, u.Limits)
+		if err != nil && !c.ended(u.ID) {
+			c.check("update", u.ID, err)
+			c.post(core.ContainerNotUpdated{ID: u.ID, Message: oneLine(err)})
+		}
+	})
+}
+
+// ended reports whether a container has ended, or the agent is about to.
+func (c *containers) ended(id containerizer.ID) bool {
+	now, cancel := context.WithCancel(c.ctx)
+	cancel()
+	_, err := c.runtime.Wait(now, id)
+	return err == nil || errors.Is(err, containerizer.ErrUnknown) || c.ctx.Err() != nil
 }
 
 func (c *containers) check(what string, id containerizer.ID, err error) {

@@ -131,6 +131,8 @@ type Recovered struct {
 	PID int // of the container's init; 0 when it has ended
 	// Networks are those that the container does not share with the host.
 	Networks []*mesos.NetworkInfo
+	// Cgroups is what its status says of its control groups; nil for nothing.
+	Cgroups *mesos.CgroupInfo
 	// Ended is set when the container ended while no agent was looking.
 	Ended *Termination
 }

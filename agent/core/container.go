@@ -45,6 +45,9 @@ func (c *Core) containerLaunchFailed(e ContainerLaunchFailed) {
 	c.note("container not launched", "container", e.ID, "error", e.Message)
 	if have.task != nil {
 		delete(c.containers, e.ID)
+		if have.exec.givenUp() {
+			return
+		}
 		c.feed(have.exec, executor.LaunchFailed{Container: executor.ContainerID(e.ID), Message: e.Message})
 		return
 	}
@@ -61,6 +64,26 @@ func (c *Core) containerNotSignalled(e ContainerNotSignalled) {
 	}
 }
 
+// containerNotUpdated ends an executor whose container does not have what its tasks need: they
+// would run without the bounds that were promised. Mesos slave.cpp does the same.
+func (c *Core) containerNotUpdated(e ContainerNotUpdated) {
+	have := c.containers[e.ID]
+	if have == nil || !have.live || have.exec.state == terminated || have.exec.destroying {
+		return
+	}
+	run := have.exec
+	c.note("container not updated", "container", e.ID, "error", e.Message)
+	run.cause = &cause{mesos.TaskStatus_REASON_CONTAINER_UPDATE_FAILED, "Failed to update resources for container: " + e.Message}
+	run.state = terminating
+	c.destroy(run)
+}
+
+// givenUp reports whether the run ends because its container could not be updated: the reason
+// of its tasks is then the agent's, not that of their own containers' ends.
+func (e *executorRun) givenUp() bool {
+	return e.cause != nil && e.cause.reason == mesos.TaskStatus_REASON_CONTAINER_UPDATE_FAILED
+}
+
 func (c *Core) containerTerminated(e ContainerTerminated) {
 	have := c.containers[e.ID]
 	if have == nil {
@@ -69,7 +92,7 @@ func (c *Core) containerTerminated(e ContainerTerminated) {
 	}
 	have.live = false
 	if e.ID != have.exec.run.Container || have.exec.kind == Command {
-		if have.exec.builtin == nil {
+		if have.exec.builtin == nil || have.exec.givenUp() {
 			c.removeContainer(e.ID)
 			return
 		}

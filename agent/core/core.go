@@ -183,6 +183,8 @@ func (c *Core) handle(event Event) {
 		c.containerTerminated(e)
 	case ContainerNotSignalled:
 		c.containerNotSignalled(e)
+	case ContainerNotUpdated:
+		c.containerNotUpdated(e)
 	case ContainerProbed:
 		c.containerProbed(e)
 	case ShutDown:

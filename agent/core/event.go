@@ -109,6 +109,13 @@ type ContainerLaunchFailed struct {
 // ContainerNotSignalled says that a SignalContainer failed.
 type ContainerNotSignalled struct{ ID containerizer.ID }
 
+// ContainerNotUpdated says that an UpdateContainer failed for a container that runs. Message is
+// one line, fit for a user.
+type ContainerNotUpdated struct {
+	ID      containerizer.ID
+	Message string
+}
+
 // ContainerTerminated says that a launched or recovered container ended.
 type ContainerTerminated struct {
 	ID          containerizer.ID
@@ -134,5 +141,6 @@ func (ContainerLaunched) event()     {}
 func (ContainerLaunchFailed) event() {}
 func (ContainerTerminated) event()   {}
 func (ContainerNotSignalled) event() {}
+func (ContainerNotUpdated) event()   {}
 func (ShutDown) event()              {}
 func (Tick) event()                  {}

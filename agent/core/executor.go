@@ -294,6 +294,8 @@ func (c *Core) verdict(e *executorRun, how containerizer.Termination, queued boo
 			reason = mesos.TaskStatus_REASON_EXECUTOR_TERMINATED
 		}
 		return state, reason, how.Message
+	case e.givenUp():
+		return e.framework.lostState(mesos.TaskState_TASK_GONE), e.cause.reason, e.cause.message
 	case e.cause != nil:
 		return failed, e.cause.reason, e.cause.message
 	case queued:

@@ -197,8 +197,8 @@ func (c *Core) adopt(e *executorRun, found map[containerizer.ID]containerizer.Re
 			continue
 		}
 		c.containers[id] = &container{id: id, exec: e, pid: have.PID, live: have.Ended == nil, task: e.taskIn(id)}
-		if len(have.Networks) > 0 {
-			c.containers[id].status = &mesos.ContainerStatus{NetworkInfos: have.Networks}
+		if len(have.Networks) > 0 || have.Cgroups != nil {
+			c.containers[id].status = &mesos.ContainerStatus{NetworkInfos: have.Networks, CgroupInfo: have.Cgroups}
 		}
 	}
 }

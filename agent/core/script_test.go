@@ -216,6 +216,8 @@ func (w *world) do(words []string) []string {
 		w.exit(w.ids[arg(1)], words[2:], false)
 	case "vanishes":
 		delete(w.live, w.ids[arg(1)])
+	case "unupdated":
+		w.step(core.ContainerNotUpdated{ID: w.ids[arg(1)], Message: strings.Join(words[2:], " ")})
 	case "probed":
 		w.probed(arg(1), arg(2), arg(3))
 	case "oom":

@@ -216,6 +216,17 @@ func resourcesHold(r *rig) {
 	if err != nil || usage.GetMemLimitBytes() != 128<<20 || usage.GetCpusSoftLimit() != 2 || usage.GetCpusLimit() != 1.5 || usage.GetMemTotalBytes() == 0 {
 		r.t.Errorf("usage %v, %v", usage, err)
 	}
+	holder := r.spec("holder", "x=$(dd if=/dev/zero bs=1M count=50 2>/dev/null | tr '\\0' x); echo held; sleep 1000; echo end")
+	holder.Resources = []*mesos.Resource{scalarOf("cpus", 2), scalarOf("mem", 256)}
+	r.launch(holder)
+	r.await("memory is held", func() bool { return r.output("holder", "stdout") == "held\n" })
+	// Version 1 of control groups cannot lower the limit so far, and the container lives on.
+	if err := r.c.Update(r.ctx, "holder", []*mesos.Resource{scalarOf("cpus", 1), scalarOf("mem", 40)}, nil); err != nil {
+		r.t.Error(err)
+	}
+	if usage, err := r.c.Usage(r.ctx, "holder"); err != nil || usage.GetCpusSoftLimit() != 1 {
+		r.t.Errorf("usage %v, %v", usage, err)
+	}
 }
 
 // agentRestarts: the container lives on, what it wrote meanwhile is in the sandbox once, and

@@ -226,9 +226,16 @@ func (c *Containerizer) Update(ctx context.Context, id containerizer.ID, list []
 		return nil // it has no resources of its own
 	}
 	wanted := resources(list, limits, c.config.Rules)
-	if _, err := c.engine.ContainerUpdate(ctx, name(id), client.ContainerUpdateOptions{Resources: &wanted}); err != nil {
+	_, err = c.engine.ContainerUpdate(ctx, name(id), client.ContainerUpdateOptions{Resources: &wanted})
+	if err == nil {
+		return nil
+	}
+	// An Engine refuses a memory limit below what is used: the old one stays then.
+	wanted.Memory, wanted.MemorySwap, wanted.MemoryReservation = 0, 0, 0
+	if _, again := c.engine.ContainerUpdate(ctx, name(id), client.ContainerUpdateOptions{Resources: &wanted}); again != nil {
 		return fmt.Errorf("update container %s: %w", id, err)
 	}
+	c.log.Warn("memory limit of container is not changed", "container", id, "error", err)
 	return nil
 }
 

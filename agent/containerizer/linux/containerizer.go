@@ -83,7 +83,7 @@ type box struct {
 	// Guarded by the containerizer's mutex.
 	closed     bool                       // it has ended, or never started
 	limitation *containerizer.Termination // why we end it
-	lower      *specs.LinuxMemory         // a limit that could not be lowered yet
+	lower      *specs.LinuxResources      // limits that could not be lowered yet
 	watch      *cgroups.Watch
 	perf       *mesos.PerfStatistics // the last that was counted; nil before the first
 }

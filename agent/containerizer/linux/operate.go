@@ -84,7 +84,7 @@ func (c *Containerizer) adopt(id containerizer.ID, f launcher.Container) (contai
 	if err != nil {
 		return containerizer.Recovered{}, err
 	}
-	r := containerizer.Recovered{ID: id, PID: f.PID, Networks: c.networkInfos(id)}
+	r := containerizer.Recovered{ID: id, PID: f.PID, Networks: c.networkInfos(id), Cgroups: c.cgroupInfo(id)}
 	if f.Exit != nil {
 		ended := b.termination(*f.Exit)
 		r.PID, r.Ended = 0, &ended

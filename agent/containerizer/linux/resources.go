@@ -98,8 +98,8 @@ func (c *Containerizer) memory(s *state, limits map[string]float64) *specs.Linux
 	return out
 }
 
-// Update implements containerizer.Containerizer. A hard memory limit that cannot be
-// lowered yet, because the container holds more, is lowered as soon as it can.
+// Update implements containerizer.Containerizer. A limit that cannot be lowered yet, because
+// the container holds more, is lowered as soon as it can.
 func (c *Containerizer) Update(_ context.Context, id containerizer.ID, resources []*mesos.Resource, limits map[string]float64) error {
 	b, err := c.find(id)
 	if err != nil {
@@ -113,17 +113,21 @@ func (c *Containerizer) Update(_ context.Context, id containerizer.ID, resources
 	next := b.state
 	c.mu.Unlock()
 	wanted := c.limits(&next, resources, limits)
-	lowered, err := group.SetLive(wanted)
+	later, err := group.SetLive(wanted)
+	if err != nil && !group.Exists() {
+		return nil // it has just ended
+	}
 	if err != nil {
 		return fmt.Errorf("update container %s: %w", id, err)
 	}
 	c.mu.Lock()
-	b.state, b.lower = next, nil
-	if !lowered {
-		b.lower = wanted.Memory
-	}
+	b.state, b.lower = next, later
 	c.mu.Unlock()
-	return next.save(c.dir(id))
+	if err := next.save(c.dir(id)); err != nil {
+		// The limits hold; the next agent would report the old ones.
+		c.log.Warn("record of container not written", "container", id, "error", err)
+	}
+	return nil
 }
 
 // lowerLater tries once more what Update could not do.
@@ -135,17 +139,16 @@ func (c *Containerizer) lowerLater(b *box) {
 	if wanted == nil || !ok {
 		return
 	}
-	lowered, err := group.SetLive(&specs.LinuxResources{Memory: wanted})
+	later, err := group.SetLive(wanted)
 	if err != nil {
-		c.log.Warn("memory limit not lowered", "container", b.id, "error", err)
+		c.log.Warn("limits not lowered", "container", b.id, "error", err)
+		return
 	}
-	if lowered {
-		c.mu.Lock()
-		if b.lower == wanted {
-			b.lower = nil
-		}
-		c.mu.Unlock()
+	c.mu.Lock()
+	if b.lower == wanted {
+		b.lower = later
 	}
+	c.mu.Unlock()
 }
 
 // oomScore is 1000 less the share of the machine's memory that was asked for, so that

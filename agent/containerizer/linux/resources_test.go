@@ -163,6 +163,52 @@ func TestLimitBelowWhatIsHeldWaits(t *testing.T) {
 	w.await("the limit is lowered", func() bool { return hard() == "41943040" })
 }
 
+// A nested container that has ended keeps its group until it is removed; on version 1 the
+// kernel lets no group have more CPU time than the one above.
+func TestQuotaOfAPodWaitsForWhatIsInIt(t *testing.T) {
+	w := newWorld(t, func(c *linux.Config) {
+		c.Isolation.EnforceCPU, c.Isolation.WatchInterval = true, 20*time.Millisecond
+	})
+	pod := w.spec("pod", "")
+	pod.Command, pod.Resources[0] = nil, resource("cpus", 1.5)
+	w.launch(pod)
+	task := w.spec("pod.task", "exec sleep 1000")
+	task.Resources[0] = resource("cpus", 1)
+	w.launch(task)
+	quota := func() string {
+		return strings.TrimSuffix(w.either("pod", "cpu", "cpu.cfs_quota_us", "cpu.max"), " 100000")
+	}
+	if err := w.Update(w.ctx, pod.ID, []*mesos.Resource{resource("cpus", 0.5), resource("mem", 128)}, nil); err != nil {
+		t.Fatal(err)
+	}
+	h, _ := cgroups.Detect()
+	if !h.V2 && quota() != "150000" {
+		t.Errorf("quota %s while a group below has 100000", quota())
+	}
+	if share := w.either("pod", "cpu", "cpu.shares", "cpu.weight"); share != "512" && share != "50" {
+		t.Errorf("share %s: the rest was not updated", share)
+	}
+	if err := w.Destroy(w.ctx, task.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Wait(w.ctx, task.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Remove(w.ctx, task.ID); err != nil {
+		t.Fatal(err)
+	}
+	w.await("the quota is lowered", func() bool { return quota() == "50000" })
+	if err := w.Destroy(w.ctx, pod.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Wait(w.ctx, pod.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Update(w.ctx, pod.ID, pod.Resources, nil); err != nil {
+		t.Errorf("update of a container that has ended: %v", err)
+	}
+}
+
 func TestKilledHelperIsALimitation(t *testing.T) {
 	w := newWorld(t)
 	s := withImage(w.spec("helper", `dd if=/dev/zero of=/dev/null bs=200M count=1; echo survived; exec sleep 1000`))

@@ -63,6 +63,12 @@ func (g Group) Remove() (busy bool, err error) {
 	return busy, err
 }
 
+// Exists reports whether the group is there.
+func (g Group) Exists() bool {
+	_, err := os.Stat(g.any())
+	return err == nil
+}
+
 // any is a directory that has every process of the group: that of pids or memory
 // where there is one, on v2 the only one.
 func (g Group) any() string {
