@@ -1,6 +1,7 @@
 package linux_test
 
 import (
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -10,6 +11,7 @@ import (
 	"agora.dev/agora/agent/containerizer/linux"
 	"agora.dev/agora/agent/isolators/cgroups"
 	"agora.dev/agora/agent/isolators/isolation"
+	"agora.dev/agora/agent/launcher/oci"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -32,6 +34,42 @@ func leaf(id string) string {
 		return filepath.Join(id, "leaf")
 	}
 	return id
+}
+
+// The hierarchies that are seldom mounted, with the runtimes that one may install.
+func TestRuntimesKeepToTheControllers(t *testing.T) {
+	for _, runtime := range []string{"runc", "crun"} {
+		for _, controller := range []string{"net_cls", "perf_event", "hugetlb"} {
+			t.Run(runtime+"-"+controller, func(t *testing.T) {
+				if _, err := exec.LookPath(runtime); err != nil {
+					t.Skipf("%s is missing; run test/deps.sh as root", runtime)
+				}
+				if !needController(t, controller) {
+					return
+				}
+				w := newWorld(t, withClasses(t), func(c *linux.Config) {
+					l, err := oci.New(oci.Config{Dir: filepath.Join(t.TempDir(), "launcher"), Runtime: runtime})
+					if err != nil {
+						t.Fatal(err)
+					}
+					t.Cleanup(func() { l.Close() })
+					c.Launcher = l
+					c.Isolation.On[isolation.NetCls] = controller == "net_cls"
+				})
+				s := w.spec("held", "exec sleep 1000")
+				pid, err := w.Launch(w.ctx, s)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if held := strings.Fields(w.file(leaf("held"), controller, "cgroup.procs")); !slices.Contains(held, strconv.Itoa(pid)) {
+					t.Errorf("%s holds %v, want %d", controller, held, pid)
+				}
+				if want := uint32(0x00120001); controller == "net_cls" && w.class("held") != want {
+					t.Errorf("class %#x, want %#x", w.class("held"), want)
+				}
+			})
+		}
+	}
 }
 
 func TestEachControllerHoldsTheContainer(t *testing.T) {

@@ -40,15 +40,39 @@ func needController(t *testing.T, controller string) bool {
 		elsewhere(t)
 		return false
 	}
-	at := filepath.Join(t.TempDir(), controller)
-	if err := os.Mkdir(at, 0o700); err != nil {
+	mount(t, controller)
+	t.Cleanup(func() { forgotten(t, controller) })
+	return true
+}
+
+// mount puts a hierarchy beside the others, where runtimes look for it. The directory is a copy:
+// that of the machine is left alone. All of it goes with the process's mount namespace.
+func mount(t *testing.T, controller string) {
+	t.Helper()
+	const usual = "/sys/fs/cgroup"
+	at := t.TempDir()
+	entries, err := os.ReadDir(usual)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Mount(controller, at, "cgroup", 0, controller); err != nil {
-		t.Fatalf("mount %s: %v", controller, err)
+	check := func(what string, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
 	}
-	t.Cleanup(func() { unmount(t, at, controller) })
-	return true
+	check("tmpfs", syscall.Mount("tmpfs", at, "tmpfs", 0, ""))
+	for _, e := range entries {
+		if e.IsDir() {
+			to := filepath.Join(at, e.Name())
+			check(e.Name(), os.Mkdir(to, 0o700))
+			check(e.Name(), syscall.Mount(filepath.Join(usual, e.Name()), to, "", syscall.MS_BIND, ""))
+		}
+	}
+	check(controller, os.Mkdir(filepath.Join(at, controller), 0o700))
+	check(controller, syscall.Mount(controller, filepath.Join(at, controller), "cgroup", 0, controller))
+	check(usual, syscall.Unmount(usual, syscall.MNT_DETACH))
+	check(usual, syscall.Mount(at, usual, "", syscall.MS_MOVE, ""))
 }
 
 // elsewhere runs the test once more, in a process with mounts of its own.
@@ -67,19 +91,16 @@ func elsewhere(t *testing.T) {
 	}
 }
 
-// unmount waits until the kernel has forgotten the groups that were below a hierarchy: one that
+// forgotten waits until the kernel has forgotten the groups that were below a hierarchy: one that
 // is unmounted before stays for ever.
-func unmount(t *testing.T, at, controller string) {
+func forgotten(t *testing.T, controller string) {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(10 * time.Second); state(t, controller)[1] != strconv.Itoa(directories(at)); <-tick.C {
+	for end := time.Now().Add(10 * time.Second); state(t, controller)[1] != strconv.Itoa(directories("/sys/fs/cgroup/"+controller)); <-tick.C {
 		if time.Now().After(end) {
 			t.Errorf("groups of %s stay", controller)
-			break
+			return
 		}
-	}
-	if err := syscall.Unmount(at, 0); err != nil {
-		t.Error(err)
 	}
 }
 

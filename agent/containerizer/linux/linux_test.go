@@ -55,14 +55,16 @@ func newWorld(t *testing.T, change ...func(*linux.Config)) *world {
 	t.Helper()
 	image := busybox{launchertest.Busybox(t)}
 	dir := t.TempDir()
-	l, err := native.New(native.Config{Dir: filepath.Join(dir, "launcher")})
+	fast, err := native.New(native.Config{Dir: filepath.Join(dir, "launcher")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := linux.Config{Launcher: l, Images: image, Dir: filepath.Join(dir, "containerizer"), Cgroups: "/agora-test-" + filepath.Base(filepath.Dir(dir))}
+	t.Cleanup(func() { fast.Close() })
+	config := linux.Config{Launcher: fast, Images: image, Dir: filepath.Join(dir, "containerizer"), Cgroups: "/agora-test-" + filepath.Base(filepath.Dir(dir))}
 	for _, f := range change {
 		f(&config)
 	}
+	l := config.Launcher
 	c, err := linux.New(config)
 	if err != nil {
 		t.Fatal(err)
@@ -88,7 +90,6 @@ func newWorld(t *testing.T, change ...func(*linux.Config)) *world {
 			}
 		}
 		w.Close()
-		l.Close()
 		cancel()
 	})
 	return w

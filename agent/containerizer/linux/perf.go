@@ -1,10 +1,13 @@
 package linux
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"agora.dev/agora/agent/isolators/isolation"
 	"agora.dev/agora/agent/isolators/perf"
+	"golang.org/x/sys/unix"
 )
 
 // Perf are the options of the isolator cgroups/perf_event.
@@ -43,21 +46,46 @@ func (c *Containerizer) sample() {
 	}
 }
 
+// beginCounting opens the counters of as many containers as half of the agent's descriptors
+// suffice for: those first that have waited longest.
 func (c *Containerizer) beginCounting() (round []counting) {
-	for _, b := range c.running() {
+	boxes := c.running()
+	c.mu.Lock()
+	slices.SortStableFunc(boxes, func(a, b *box) int { return cmp.Compare(a.perf.GetTimestamp(), b.perf.GetTimestamp()) })
+	c.mu.Unlock()
+	left := c.countable()
+	for _, b := range boxes {
+		c.mu.Lock()
 		group, ok := c.group(b.state)
+		c.mu.Unlock()
 		if !ok {
 			continue
 		}
+		if left--; left < 0 {
+			c.log.Warn("events of some containers wait for the next round; raise the limit of open files (LimitNOFILE), or count less", "container", b.id)
+			break
+		}
 		counters, err := perf.Open(group.Dir("perf_event"), c.config.Isolation.Perf.Events)
 		if err != nil {
-			// It may have ended meanwhile, or the descriptors do not suffice for all.
-			c.log.Warn("events of container are not counted", "container", b.id, "error", err)
+			if group.Exists() {
+				c.log.Warn("events of container are not counted", "container", b.id, "error", err)
+			}
 			continue
 		}
 		round = append(round, counting{b, counters})
 	}
 	return round
+}
+
+// countable is how many containers can be counted at a time.
+func (c *Containerizer) countable() int {
+	var files unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
+		c.log.Warn("events of containers are not counted", "error", err)
+		return 0
+	}
+	const many = 1 << 30
+	return int(min(files.Cur, many)) / 2 / max(perf.Descriptors(c.config.Isolation.Perf.Events), 1)
 }
 
 func (c *Containerizer) endCounting(round []counting) {

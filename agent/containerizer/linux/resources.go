@@ -133,9 +133,9 @@ func (c *Containerizer) Update(_ context.Context, id containerizer.ID, resources
 // lowerLater tries once more what Update could not do.
 func (c *Containerizer) lowerLater(b *box) {
 	c.mu.Lock()
-	wanted := b.lower
+	wanted, s := b.lower, b.state
 	c.mu.Unlock()
-	group, ok := c.group(b.state)
+	group, ok := c.group(s)
 	if wanted == nil || !ok {
 		return
 	}

@@ -89,6 +89,15 @@ func Open(dir string, events []Event) (*Counters, error) {
 	return c, nil
 }
 
+// Descriptors is how many Open takes.
+func Descriptors(events []Event) int {
+	cpus, err := online()
+	if err != nil {
+		return len(events)
+	}
+	return len(events) * len(cpus)
+}
+
 func open(e Event, pid, cpu, flags int) (int, error) {
 	attr := unix.PerfEventAttr{Type: uint32(e.kind), Config: e.config,
 		Read_format: unix.PERF_FORMAT_TOTAL_TIME_ENABLED | unix.PERF_FORMAT_TOTAL_TIME_RUNNING}

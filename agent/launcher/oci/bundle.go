@@ -50,6 +50,7 @@ func (l *Launcher) bundle(c *container, request launcher.Request) (scene, error)
 	spec.Linux.RootfsPropagation = "rslave" // crun makes all private else, volumes that propagate too
 	spec.Linux.CgroupsPath = c.place.path
 	spec.Linux.Resources = l.runtimeResources(c, withPIDs(request.Spec.Linux.Resources))
+	spec.Linux.Resources.Network = nil // its group has the class; for one crun wants net_prio, too
 	for i, m := range spec.Mounts {
 		if slices.Contains(m.Options, "rshared") {
 			return s, fmt.Errorf("mount %s on %s: propagation to the host needs --launcher=native", m.Source, m.Destination)
