@@ -8,6 +8,7 @@ import (
 
 	"agora.dev/agora/agent/isolators/capabilities"
 	"agora.dev/agora/agent/isolators/cgroups"
+	"agora.dev/agora/agent/isolators/devices"
 	"agora.dev/agora/agent/isolators/isolation"
 	"agora.dev/agora/agent/isolators/netcls"
 	"agora.dev/agora/agent/isolators/perf"
@@ -33,11 +34,13 @@ type IsolatorOptions struct {
 	// EffectiveCapabilities and BoundingCapabilities are JSON of CapabilityInfo.
 	EffectiveCapabilities string
 	BoundingCapabilities  string
-	SeccompConfigDir      string
-	SeccompProfileName    string
-	DisallowSharingPID    bool
-	DisallowSharingIPC    bool
-	DefaultShmSize        int64 // bytes
+	// AllowedDevices is JSON of DeviceWhitelist.
+	AllowedDevices     string
+	SeccompConfigDir   string
+	SeccompProfileName string
+	DisallowSharingPID bool
+	DisallowSharingIPC bool
+	DefaultShmSize     int64 // bytes
 }
 
 func defaultIsolators() IsolatorOptions {
@@ -62,6 +65,8 @@ func (c *Config) isolatorFlags(set *flags.Set) {
 		`capabilities of tasks that ask for none, as {"capabilities":["NET_RAW"]}; default: Docker's, without MKNOD and NET_RAW, for root`)
 	set.Alias("allowed_capabilities", "effective_capabilities")
 	set.String(&c.BoundingCapabilities, "bounding_capabilities", "capabilities that tasks may have at most, in the same form; default: what they ask for")
+	set.String(&c.AllowedDevices, "allowed_devices", "devices that every container can use beside null, zero, full, random, urandom, tty, console, ptmx, pts and tun, "+
+		`as {"allowed_devices":[{"device":{"path":"/dev/fuse"},"access":{"read":true,"write":true}}]}`)
 	set.Path(&c.SeccompConfigDir, "seccomp_config_dir", "directory of filters of system calls, in Docker's format, that tasks may name")
 	set.String(&c.SeccompProfileName, "seccomp_profile_name", "the filter of tasks that name none, a file of that directory; default: a built-in one")
 	set.Bool(&c.DisallowSharingPID, "disallow_sharing_agent_pid_namespace", "refuse tasks that ask for the agent's pid namespace")
@@ -92,6 +97,9 @@ func (c *Config) checkIsolators() error {
 	}
 	policy, err := c.Capabilities()
 	if err != nil {
+		return err
+	}
+	if _, err := c.Devices(); err != nil {
 		return err
 	}
 	return errors.Join(policy.Check(), c.Seccomp().Check())
@@ -142,6 +150,15 @@ func (c *Config) Capabilities() (policy capabilities.Policy, err error) {
 		return policy, fmt.Errorf("--bounding_capabilities: %w", err)
 	}
 	return policy, nil
+}
+
+// Devices reads --allowed_devices.
+func (c *Config) Devices() (devices.List, error) {
+	list, err := devices.Parse(c.AllowedDevices)
+	if err != nil {
+		return nil, fmt.Errorf("--allowed_devices: %w", err)
+	}
+	return list, nil
 }
 
 // Seccomp are the filters that the options name.

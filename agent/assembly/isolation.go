@@ -29,10 +29,14 @@ func isolation(config agent.Config) (linux.Isolation, error) {
 	if err != nil {
 		return linux.Isolation{}, err
 	}
+	devices, err := config.Devices()
+	if err != nil {
+		return linux.Isolation{}, err
+	}
 	return linux.Isolation{
 		On: on, EnforceCPU: config.CgroupsEnableCFS, LimitSwap: config.CgroupsLimitSwap,
 		RevocableCPULowPriority: config.RevocableCPULowPriority, CountProcesses: config.CountProcesses,
-		Capabilities: policy, Seccomp: config.Seccomp(),
+		Capabilities: policy, Seccomp: config.Seccomp(), Devices: devices,
 		DisallowSharingPID: config.DisallowSharingPID, DisallowSharingIPC: config.DisallowSharingIPC, ShmSize: config.DefaultShmSize,
 		NetClasses: classes, Perf: linux.Perf{Events: events, Interval: config.PerfInterval, Duration: config.PerfDuration},
 	}, nil

@@ -41,6 +41,7 @@ run() {
 # The runtimes are large programs for an emulated machine: they run beside the others,
 # not a hundred at once, and the walls are looked at with one of them.
 run agent-launcher-oci -test.run '.*/runc' -test.skip '.*/.*/(HundredAtOnce|Walls)' &
+run agent-isolators-devices -test.run .
 run agent-launcher-native -test.run .
 # Networks with the native launcher: the runtimes are too large for this machine.
 run agent-containerizer-linux -test.run . -test.skip '.*/(runc|crun)|NoLinkLeads'

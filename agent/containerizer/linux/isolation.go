@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"agora.dev/agora/agent/isolators/capabilities"
+	"agora.dev/agora/agent/isolators/devices"
 	"agora.dev/agora/agent/isolators/isolation"
 	"agora.dev/agora/agent/isolators/netcls"
 	"agora.dev/agora/agent/isolators/seccomp"
@@ -43,6 +44,9 @@ type Isolation struct {
 	NetClasses netcls.Handles
 	// Perf says which events are counted.
 	Perf Perf
+	// Devices are what every container can use beside the harmless ones (Mesos
+	// --allowed_devices).
+	Devices devices.List
 }
 
 // patrol looks at all containers now and then, until the containerizer is closed.

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"agora.dev/agora/agent/isolators/cgroups"
+	"agora.dev/agora/agent/isolators/devices"
 	"agora.dev/agora/agent/launcher/shim"
 	"golang.org/x/sys/unix"
 )
@@ -51,6 +52,9 @@ func Probe() Capabilities {
 			if !strings.Contains(" "+strings.TrimSpace(string(files))+" ", " "+controller+" ") {
 				lack("no cgroup controller " + controller)
 			}
+		}
+		if err := devices.Supported(); c.Root && err != nil {
+			lack(err.Error() + ": no container can be started")
 		}
 	default:
 		c.Cgroups = "v1"

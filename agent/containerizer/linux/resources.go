@@ -38,7 +38,10 @@ func (c *Containerizer) cgroup(b *box, oci *specs.Spec, spec containerizer.Spec)
 	b.Cgroup, oci.Linux.CgroupsPath = path, path
 	given := oci.Linux.Resources
 	oci.Linux.Resources = c.limits(&b.state, spec.Resources, spec.Limits)
-	oci.Linux.Resources.Devices = given.Devices
+	oci.Linux.Resources.Devices = append(given.Devices, c.config.Isolation.Devices.Rules()...)
+	if oci.Root.Path != "/" {
+		oci.Linux.Devices = c.config.Isolation.Devices.Nodes()
+	}
 	if oci.Process != nil && oci.Linux.Resources.Memory != nil {
 		if limit, ok := spec.Limits["mem"]; ok && limit > b.MemMB {
 			score := oomScore(b.MemMB)

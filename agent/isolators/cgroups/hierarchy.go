@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 
+	"agora.dev/agora/agent/isolators/devices"
 	"golang.org/x/sys/unix"
 )
 
@@ -26,6 +27,8 @@ type Hierarchy struct {
 	V2 bool
 	// Mounts are the hierarchies: on v1 by controller, on v2 only the empty key.
 	Mounts map[string]string
+
+	filters *devices.Filters
 }
 
 var controllers = []string{"cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "hugetlb", "perf_event", "net_cls", "net_prio"}
@@ -62,21 +65,23 @@ func Detect() (Hierarchy, error) {
 	case len(v1) > 0:
 		return Hierarchy{Mounts: v1}, lines.Err()
 	case v2 != "":
-		return Hierarchy{V2: true, Mounts: map[string]string{"": v2}}, lines.Err()
+		return Hierarchy{V2: true, Mounts: map[string]string{"": v2}, filters: &devices.Filters{}}, lines.Err()
 	}
 	return Hierarchy{}, lines.Err()
 }
 
-// Has reports whether containers can be given the controller; cpuacct, devices, freezer
-// and perf_event are part of version 2 itself.
+// Has reports whether containers can be given the controller; cpuacct, freezer and
+// perf_event are part of version 2 itself, and devices are filtered there by programs.
 func (h Hierarchy) Has(controller string) bool {
 	if !h.V2 {
 		_, ok := h.Mounts[controller]
 		return ok
 	}
 	switch controller {
-	case "cpuacct", "devices", "freezer", "perf_event":
+	case "cpuacct", "freezer", "perf_event":
 		return true
+	case "devices":
+		return devices.Supported() == nil
 	case "blkio":
 		controller = "io"
 	}
@@ -97,11 +102,13 @@ func (h Hierarchy) Usable(prefix string) error {
 type Group struct {
 	V2    bool
 	Paths map[string]string
+
+	filters *devices.Filters
 }
 
 // At names the group at path without making it.
 func (h Hierarchy) At(path string) Group {
-	g := Group{V2: h.V2, Paths: map[string]string{}}
+	g := Group{V2: h.V2, Paths: map[string]string{}, filters: h.filters}
 	for controller, mount := range h.Mounts {
 		g.Paths[controller] = filepath.Join(mount, filepath.Join("/", path))
 	}

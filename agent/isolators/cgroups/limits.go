@@ -9,7 +9,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// Set writes the limits that r names. Each is optional; a missing controller is an
+// Set writes the limits that r names, and the list of devices. Each is optional; a missing controller is an
 // error, because a limit that is not kept must not look as if it were.
 func (g Group) Set(r *specs.LinuxResources) error {
 	if r == nil {
@@ -28,6 +28,9 @@ func (g Group) Set(r *specs.LinuxResources) error {
 		if err != nil && !s.optional {
 			return err
 		}
+	}
+	if g.V2 && len(r.Devices) > 0 {
+		return g.filters.Attach(g.Paths[""], r.Devices)
 	}
 	return nil
 }

@@ -9,11 +9,15 @@ import (
 	"strings"
 	"testing"
 
+	"agora.dev/agora/agent/launcher"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// leastChecks is how many the probe must have made.
-const leastChecks = 80
+// How many checks the probe must have made.
+const (
+	leastChecks  = 80
+	leastDevices = 33
+)
 
 // Names of the probe's facts about the host, in its environment.
 const (
@@ -21,6 +25,7 @@ const (
 	probePID      = "AGORA_PROBE_PID"
 	probeOutside  = "AGORA_PROBE_OUTSIDE"
 	probeSpaces   = "AGORA_PROBE_NAMESPACE_"
+	probeDevices  = "AGORA_PROBE_DEVICES"
 	probeProgram  = "/probe"
 	probeFinished = "checks: "
 )
@@ -64,6 +69,22 @@ func probing(r *Rig) {
 		p.Env = append(p.Env, probeSpaces+kind+"="+host)
 	}
 	request.Spec.Mounts = append(request.Spec.Mounts, bound(self, probeProgram))
+	r.probe(request, leastChecks)
+
+	// Once more with the capability to make device nodes, which nobody has by default.
+	nodes := r.Request("probe-devices", "")
+	p = nodes.Spec.Process
+	p.Args, p.Env = []string{probeProgram}, append(p.Env, probeMark+"=1", probeDevices+"=1")
+	for _, set := range []*[]string{&p.Capabilities.Bounding, &p.Capabilities.Effective, &p.Capabilities.Permitted} {
+		*set = append(*set, "CAP_MKNOD")
+	}
+	nodes.Spec.Mounts = append(nodes.Spec.Mounts, bound(self, probeProgram))
+	r.probe(nodes, leastDevices)
+}
+
+// probe runs a container of the probe; each line that it writes is a finding.
+func (r *Rig) probe(request launcher.Request, least int) {
+	r.T.Helper()
 	exit, out := r.Run(request)
 	made := 0
 	for line := range strings.Lines(out) {
@@ -76,8 +97,8 @@ func probing(r *Rig) {
 		r.T.Errorf("probe: %s", strings.TrimSpace(line))
 	}
 	r.T.Logf("%d checks", made)
-	if made < leastChecks || code(exit) != 0 {
-		r.T.Errorf("%d checks, want at least %d; the probe ended with %+v", made, leastChecks, exit)
+	if made < least || code(exit) != 0 {
+		r.T.Errorf("%d checks, want at least %d; the probe ended with %+v", made, least, exit)
 	}
 }
 

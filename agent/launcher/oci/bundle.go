@@ -79,10 +79,14 @@ func clone(spec *specs.Spec) (*specs.Spec, error) {
 	return out, json.Unmarshal(b, out)
 }
 
-// runtimeResources are those of the group that the runtime makes: only the devices
-// where the limits are on a group around it.
+// runtimeResources are those of the group that the runtime makes. Where the limits are on
+// a group around it, so is the list of devices: the runtime's own would not follow when
+// that one changes.
 func (l *Launcher) runtimeResources(c *container, all *specs.LinuxResources) *specs.LinuxResources {
-	if c.Shared || l.hierarchy.V2 {
+	switch {
+	case l.hierarchy.V2 && c.place.path != "":
+		return &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Allow: true, Access: "rwm"}}}
+	case c.Shared:
 		return &specs.LinuxResources{Devices: all.Devices}
 	}
 	return all

@@ -48,11 +48,7 @@ func (l *Launcher) place(r record, resources *specs.LinuxResources) (placement, 
 	if _, err := l.hierarchy.Create(r.Cgroup); err != nil {
 		return p, err
 	}
-	limits := *resources
-	if l.hierarchy.V2 {
-		limits.Devices = nil
-	}
-	return p, p.limits.Set(&limits)
+	return p, p.limits.Set(resources)
 }
 
 func makeDirs(g cgroups.Group) error {
