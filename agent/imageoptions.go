@@ -19,6 +19,7 @@ type ImageOptions struct {
 	DockerMirrors      string // REGISTRY=MIRROR,...;REGISTRY=...
 	InsecureRegistries []string
 	ForeignHosts       []string
+	ImageGCConfig      string // JSON, or the file that holds it
 
 	FetcherCacheDir     string
 	FetcherCacheSize    int64
@@ -35,6 +36,7 @@ func (c *Config) imageFlags(set *flags.Set) {
 	set.String(&c.DockerMirrors, "docker_mirrors", "registries that are asked before others, as docker.io=mirror.example:5000,other.example/hub;*=cache.example")
 	set.List(&c.InsecureRegistries, "docker_insecure_registries", "registries, as host or host:port, that may be asked by plain http or without a valid certificate; loopback always may")
 	set.List(&c.ForeignHosts, "docker_foreign_hosts", "hosts, as host or host:port, that foreign layers may come from by plain http or at a private address; public ones by https always may")
+	set.String(&c.ImageGCConfig, "image_gc_config", `when unused images are removed, as {"image_disk_headroom":0.1,"image_disk_watch_interval":{"nanoseconds":3600000000000},"excluded_images":["busybox"]}, or the file that holds it; default: by PRUNE_IMAGES only`)
 	set.Path(&c.FetcherCacheDir, "fetcher_cache_dir", "directory of the fetcher's cache; default: fetch in the work directory")
 	set.Bytes(&c.FetcherCacheSize, "fetcher_cache_size", "bytes that the fetcher's cache may hold")
 	set.Duration(&c.FetcherStallTimeout, "fetcher_stall_timeout", "time after which a download that brings nothing ends")
@@ -65,6 +67,9 @@ func (c *Config) RegistryAndArchives() (registry, archives string, err error) {
 
 func (c *Config) checkImages() error {
 	if _, _, err := c.RegistryAndArchives(); err != nil {
+		return err
+	}
+	if _, err := c.ImageGC(); err != nil {
 		return err
 	}
 	if c.FetcherCacheSize < 0 || c.FetcherStallTimeout <= 0 {

@@ -20,7 +20,7 @@ import (
 func (a *App) addImageVerbs(cmd *cobra.Command) {
 	store := cmd.PersistentFlags().String("store", filepath.Join(devcluster.DefaultStateDir(), devcluster.ImagesDir), "directory of the store")
 	open := func() (*images.Store, error) { return images.Open(*store, images.Config{}) }
-	cmd.AddCommand(a.imageLs(open), a.imageLoad(open), a.imagePull(open))
+	cmd.AddCommand(a.imageLs(open), a.imageLoad(open), a.imageSave(open), a.imagePull(open), a.imageRm(open))
 }
 
 func (a *App) imageLs(open func() (*images.Store, error)) *cobra.Command {
@@ -76,15 +76,21 @@ func bytesText(n int64) string {
 func (a *App) imageLoad(open func() (*images.Store, error)) *cobra.Command {
 	return &cobra.Command{
 		Use:     "load FILE",
-		Short:   "Load images from a docker save archive or an OCI layout",
-		Example: "  docker save web:1 > web.tar; agora image load web.tar",
+		Aliases: []string{"import"},
+		Short:   "Load images from a docker save archive or an OCI layout; - is the input",
+		Example: "  docker save web:1 > web.tar; agora image load web.tar\n  agora image save web:1 | ssh other agora image load -",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			store, err := open()
 			if err != nil {
 				return err
 			}
-			loaded, err := store.Load(cmd.Context(), args[0])
+			from, remove, err := a.archiveFile(args[0])
+			if err != nil {
+				return err
+			}
+			defer remove()
+			loaded, err := store.Load(cmd.Context(), from)
 			if err != nil {
 				return imageError(err)
 			}

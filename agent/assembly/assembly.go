@@ -42,6 +42,7 @@ type Stack struct {
 	docker   *docker.Containerizer // nil without a Docker Engine
 	launcher *held
 	networks *networks
+	collect  *collecting
 	cgroups  string
 	missing  []string
 	figures  []func(func(string, float64))
@@ -59,6 +60,10 @@ func New(ctx context.Context, config agent.Config, log *slog.Logger) (*Stack, er
 	all, err := logins.Open(config.DockerConfig)
 	if err != nil {
 		return nil, fmt.Errorf("--docker_config: %w", err)
+	}
+	gc, err := config.ImageGC()
+	if err != nil {
+		return nil, err
 	}
 	pulls := new(metrics.Timer)
 	store, err := openImages(config, all, pulls)
@@ -97,12 +102,13 @@ func New(ctx context.Context, config agent.Config, log *slog.Logger) (*Stack, er
 	if engine != nil {
 		timers["containerizer/docker/image_pull_ms"] = engine.Pulls()
 	}
-	return &Stack{Containerizer: composed, Images: pruner{store, c}, Store: store, linux: c, docker: engine, launcher: held, networks: networks, cgroups: group,
+	return &Stack{Containerizer: composed, Images: pruner{store, c}, Store: store, collect: collectImages(gc, store, pruner{store, c}, log), linux: c, docker: engine, launcher: held, networks: networks, cgroups: group,
 		missing: missing(), figures: []func(func(string, float64)){fetch.Figures, c.Figures}, Timers: timers}, nil
 }
 
 // Close ends the containerizer's own work and lets go of the launcher. Containers run on.
 func (s *Stack) Close() error {
+	s.collect.end()
 	// What is below the agent's group is in use, or is removed by Stop.
 	_ = s.linux.Close()
 	var err error

@@ -3,6 +3,7 @@ package assembly
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"path/filepath"
 
@@ -55,6 +56,38 @@ func (p pruner) Prune(ctx context.Context, excluded []string) error {
 		_, err := p.store.Prune(ctx, append(used, excluded...))
 		return err
 	})
+}
+
+// collecting is the work of a collector of images.
+type collecting struct {
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// collectImages starts a collector; without a configuration there is none.
+func collectImages(gc *agent.ImageGC, store *images.Store, prune pruner, log *slog.Logger) *collecting {
+	if gc == nil {
+		return nil
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	c := &collecting{cancel: cancel, done: make(chan struct{})}
+	collector := images.Collector{Headroom: gc.Headroom, Interval: gc.Interval, Used: store.Used, Log: log,
+		Prune: func(ctx context.Context) error { return prune.Prune(ctx, gc.Excluded) }}
+	go func() {
+		defer close(c.done)
+		collector.Run(ctx)
+	}()
+	return c
+}
+
+func (c *collecting) end() {
+	if c != nil {
+		c.cancel()
+		<-c.done
+	}
 }
 
 // provisioner reads an image of the API for the store.

@@ -86,6 +86,31 @@ func (r *guardedReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// unpackTaped unpacks a layer and reads on to the end of what follows its archive, which
+// belongs to both digests and to the tape.
+func unpackTaped(plain io.Reader, config unpackConfig) (unpacked, error) {
+	if config.tape == "" {
+		out, err := unpackTar(plain, config)
+		if err == nil {
+			_, err = io.Copy(io.Discard, plain)
+		}
+		return out, err
+	}
+	recorded, err := newTape(config.tape, plain)
+	if err != nil {
+		return unpacked{}, err
+	}
+	out, err := unpackTar(recorded, config)
+	if err == nil {
+		_, err = io.Copy(io.Discard, recorded)
+	}
+	out.note.Archive = recorded.size
+	if closed := recorded.Close(); err == nil {
+		err = closed
+	}
+	return out, err
+}
+
 // unpackVerified unpacks a layer and checks both of its digests and its size. The
 // caller must not use the tree when there is an error.
 func unpackVerified(packed *countingReader, source layerSource, diffID string, config unpackConfig) (unpacked, error) {
@@ -103,12 +128,8 @@ func unpackVerified(packed *countingReader, source layerSource, diffID string, c
 	defer plain.Close()
 	diffAlgorithm, diffSum := hashLike(diffID)
 	guard := &guardedReader{inner: plain, packed: packed, limits: config.limits, sum: diffSum}
-	out, err := unpackTar(guard, config)
+	out, err := unpackTaped(guard, config)
 	if err != nil {
-		return out, err
-	}
-	// What follows the archive's end belongs to both digests.
-	if _, err := io.Copy(io.Discard, guard); err != nil {
 		return out, err
 	}
 	if _, err := io.Copy(io.Discard, tee); err != nil {

@@ -2,6 +2,7 @@ package images
 
 import (
 	"archive/tar"
+	"encoding/binary"
 	"errors"
 	"io"
 	"os"
@@ -12,6 +13,11 @@ import (
 
 // make puts one entry into its directory, in place of an earlier one of that name.
 func (u *unpacker) make(parent int, base, name string, h *tar.Header, content io.Reader) error {
+	for key, value := range h.PAXRecords {
+		if attribute, ok := strings.CutPrefix(key, xattrRecord); ok && h.Typeflag != tar.TypeXGlobalHeader && !keptXattr(attribute, value) {
+			u.out.note.Left++
+		}
+	}
 	switch h.Typeflag {
 	case tar.TypeXGlobalHeader:
 		return nil
@@ -47,7 +53,7 @@ func (u *unpacker) make(parent int, base, name string, h *tar.Header, content io
 		}
 		return u.attributes(parent, base, h)
 	}
-	return u.makeFile(parent, base, h, content)
+	return u.makeFile(parent, base, name, h, content)
 }
 
 // clear makes way for an entry that is no directory. What it finds in the way it
@@ -154,7 +160,7 @@ func linkFD(fd, parent int, base string) error {
 	return err
 }
 
-func (u *unpacker) makeFile(parent int, base string, h *tar.Header, content io.Reader) error {
+func (u *unpacker) makeFile(parent int, base, name string, h *tar.Header, content io.Reader) error {
 	if h.Size > u.limits.LayerBytes-u.out.note.Size {
 		return refused("with its %d bytes the layer is larger than %d", h.Size, u.limits.LayerBytes)
 	}
@@ -163,18 +169,37 @@ func (u *unpacker) makeFile(parent int, base string, h *tar.Header, content io.R
 		return err
 	}
 	file := os.NewFile(uintptr(fd), base)
-	written, err := io.CopyBuffer(onlyWriter{file}, content, u.buffer)
-	u.out.note.Size += written
-	if err == nil {
-		err = u.setXattrs(fd, h)
-	}
-	if closed := file.Close(); err == nil {
-		err = closed
-	}
-	if err != nil {
+	defer file.Close()
+	if err := u.content(file, name, h, content); err != nil {
 		return err
 	}
-	return u.attributes(parent, base, h)
+	if err := u.setXattrs(fd, h, "user."); err != nil {
+		return err
+	}
+	if err := u.attributes(parent, base, h); err != nil {
+		return err
+	}
+	// After the owner: a change of owner clears them.
+	if err := u.setXattrs(fd, h, capabilityXattr); err != nil {
+		return err
+	}
+	return file.Close()
+}
+
+// content fills a file. The tape does not have what the file has, but of a sparse one, whose
+// archive holds something else.
+func (u *unpacker) content(file io.Writer, name string, h *tar.Header, content io.Reader) error {
+	taped := u.tape != nil && h.Typeflag != tar.TypeGNUSparse && h.PAXRecords["GNU.sparse.major"] == "" && h.PAXRecords["GNU.sparse.size"] == ""
+	if taped {
+		u.tape.elsewhere = true
+	}
+	written, err := io.CopyBuffer(onlyWriter{file}, content, u.buffer)
+	u.out.note.Size += written
+	if taped {
+		u.tape.elsewhere = false
+		u.tape.kept(name, written)
+	}
+	return err
 }
 
 // onlyWriter hides ReadFrom, so that the copy uses our buffer.
@@ -214,20 +239,40 @@ func (u *unpacker) dirXattrs(parent int, base string, h *tar.Header) error {
 		return err
 	}
 	defer unix.Close(fd)
-	return u.setXattrs(fd, h)
+	return u.setXattrs(fd, h, "user.")
 }
 
-// setXattrs keeps user.* attributes. security.*, system.* and trusted.* select
-// capabilities, access lists and overlay's own marks, which an image has no say in.
-func (u *unpacker) setXattrs(fd int, h *tar.Header) error {
+const (
+	xattrRecord     = "SCHILY.xattr."
+	capabilityXattr = "security.capability"
+)
+
+// keptXattr tells attributes that an image may have: user.*, and the capabilities of files,
+// which give no more than the bounding set of the container, as setuid does. The other
+// security.*, system.* and trusted.* select access lists, labels and overlay's own marks, which
+// an image has no say in.
+func keptXattr(attribute, value string) bool {
+	if attribute == capabilityXattr {
+		return fileCapability(value)
+	}
+	return strings.HasPrefix(attribute, "user.") && !strings.HasPrefix(attribute, "user.overlay.")
+}
+
+// fileCapability knows version 2 of the kernel's struct vfs_cap_data, which is for every user
+// namespace; version 3 names one of the machine where the image was made.
+func fileCapability(value string) bool {
+	return len(value) == 20 && binary.LittleEndian.Uint32([]byte(value))>>24 == 2
+}
+
+// setXattrs keeps the attributes with the prefix that an image may have.
+func (u *unpacker) setXattrs(fd int, h *tar.Header, prefix string) error {
 	for key, value := range h.PAXRecords {
-		attribute, ok := strings.CutPrefix(key, "SCHILY.xattr.")
-		if !ok {
+		attribute, ok := strings.CutPrefix(key, xattrRecord)
+		if !ok || !strings.HasPrefix(attribute, prefix) {
 			continue
 		}
-		if !strings.HasPrefix(attribute, "user.") || strings.HasPrefix(attribute, "user.overlay.") {
-			u.out.note.Left++
-			continue
+		if !keptXattr(attribute, value) {
+			continue // counted with its entry
 		}
 		err := unix.Fsetxattr(fd, attribute, []byte(value), 0)
 		if errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.EPERM) {

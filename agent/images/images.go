@@ -93,6 +93,8 @@ type Image struct {
 	// images from docker archives).
 	ID     string `json:"id"`
 	Digest string `json:"digest,omitempty"`
+	// Index is the digest of the index that named the manifest; empty without one.
+	Index string `json:"index,omitempty"`
 	// Layers are chain ids, the lowest first.
 	Layers []string  `json:"layers"`
 	Size   int64     `json:"size"` // unpacked bytes, shared layers counted

@@ -202,6 +202,54 @@ func TestHostileLayersAreRefused(t *testing.T) {
 	}
 }
 
+func TestANameThatComesTwiceIsWhatItWasLast(t *testing.T) {
+	var archive bytes.Buffer
+	w := tar.NewWriter(&archive)
+	for _, h := range []tar.Header{{Name: "f", Typeflag: tar.TypeReg, Size: 1, Mode: 0o4755}, {Name: "f", Typeflag: tar.TypeReg, Mode: 0o600},
+		{Name: "l", Linkname: "/etc", Typeflag: tar.TypeSymlink}, {Name: "l", Typeflag: tar.TypeDir, Mode: 0o755}, {Name: "l/x", Typeflag: tar.TypeReg, Mode: 0o600},
+		{Name: "h", Linkname: "f", Typeflag: tar.TypeLink}, {Name: "h", Typeflag: tar.TypeReg, Size: 2, Mode: 0o600}} {
+		if err := w.WriteHeader(&h); err != nil {
+			t.Fatal(err)
+		}
+		w.Write(make([]byte, h.Size))
+	}
+	w.Close()
+	tree := t.TempDir()
+	if _, err := unpackTar(&archive, unpackConfig{tree: tree, limits: withDefaults(Config{}).Limits, userXattr: os.Geteuid() != 0}); err != nil {
+		t.Fatal(err)
+	}
+	for name, size := range map[string]int64{"f": 0, "l/x": 0, "h": 2} {
+		if info, err := os.Lstat(filepath.Join(tree, name)); err != nil || info.Size() != size || info.Mode() != 0o600 {
+			t.Errorf("%s: %v, %v", name, info, err)
+		}
+	}
+	if info, err := os.Lstat(filepath.Join(tree, "l")); err != nil || !info.IsDir() {
+		t.Errorf("l: %v, %v", info, err)
+	}
+}
+
+func TestAHugeHeaderIsRefused(t *testing.T) {
+	var archive bytes.Buffer
+	w := tar.NewWriter(&archive)
+	// A record of attributes of 2 MiB in front of an entry.
+	body := strings.Repeat("a", 2<<20)
+	w.WriteHeader(&tar.Header{Name: "PaxHeaders/f", Typeflag: tar.TypeReg, Size: int64(len(body))})
+	w.Write([]byte(body))
+	w.Close()
+	data := archive.Bytes()
+	data[156] = tar.TypeXHeader
+	sum := 0
+	copy(data[148:156], "        ")
+	for _, b := range data[:512] {
+		sum += int(b)
+	}
+	copy(data[148:156], fmt.Sprintf("%06o\x00 ", sum))
+	_, err := unpackTar(bytes.NewReader(data), unpackConfig{tree: t.TempDir(), limits: withDefaults(Config{}).Limits, userXattr: os.Geteuid() != 0})
+	if !errors.Is(err, ErrHostile) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestBombsAreRefusedAtTheLimit(t *testing.T) {
 	zeros, err := imagekit.Tar(imagekit.File{Name: "zeros", Content: strings.Repeat("\x00", 8<<20)})
 	if err != nil {

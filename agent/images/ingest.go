@@ -23,6 +23,8 @@ type candidate struct {
 	reference string
 	digest    string // of the manifest; empty for docker archives
 	manifest  []byte
+	index     string // digest of the index that named the manifest; empty for none
+	indexData []byte
 	id        string // digest of config
 	config    []byte
 	layers    []layerSource
@@ -49,6 +51,8 @@ type layerNoteFile struct {
 	Entries int    `json:"entries"`
 	// Left counts device nodes and attributes that were not unpacked.
 	Left int `json:"left,omitempty"`
+	// Archive is the size of the archive that the tape and the files give back; 0 without a tape.
+	Archive int64 `json:"archive,omitempty"`
 }
 
 // ingest makes the candidate an image of the store: all its layers, then the documents,
@@ -93,8 +97,13 @@ func (s *Store) ingestLocked(ctx context.Context, c *candidate) (*Image, error) 
 			return nil, err
 		}
 	}
+	if c.index != "" {
+		if err := s.writeBlob(c.index, c.indexData); err != nil {
+			return nil, err
+		}
+	}
 	image := &Image{
-		Reference: c.reference, ID: c.id, Digest: c.digest, Layers: c.chains, Size: size,
+		Reference: c.reference, ID: c.id, Digest: c.digest, Index: c.index, Layers: c.chains, Size: size,
 		Added: time.Now().UTC(), OS: s.config.OS, Arch: s.config.Arch,
 	}
 	if ctx.Err() != nil {
@@ -244,7 +253,7 @@ func (s *Store) unpackSource(ctx context.Context, c *candidate, i int, tree stri
 		c.report(Event{Layer: name, Current: n, Total: source.size})
 	}}
 	out, err := unpackVerified(reader, source, string(c.decoded.RootFS.DiffIDs[i]), unpackConfig{
-		tree: tree, limits: s.config.Limits, userXattr: s.userXattr,
+		tree: tree, tape: filepath.Join(filepath.Dir(tree), tapeName), limits: s.config.Limits, userXattr: s.userXattr,
 	})
 	if ctx.Err() != nil {
 		return out, context.Cause(ctx)

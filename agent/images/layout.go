@@ -14,7 +14,7 @@ import (
 // The map of a store's directory:
 //
 //	blobs/HEX      manifests and configurations, by digest
-//	layers/HEX/    an unpacked layer, by chain id: fs/ and record
+//	layers/HEX/    an unpacked layer, by chain id: fs/, record and tape
 //	images/HEX     image records, by the sha256 of the reference
 //	tmp/           work in progress; wiped by Open when nobody else works
 //	lock           flock: shared by those who add, exclusive for those who remove

@@ -158,10 +158,16 @@ func (s *Store) ociCandidates(b bundle, index []byte, from string) ([]*candidate
 			return nil, err
 		}
 		c, err := s.ociCandidate(b, d)
+		if err == nil {
+			err = s.restore(b, c, d)
+		}
+		if err == nil {
+			err = c.checkName(reference)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", reference, err)
 		}
-		c.reference = reference
+		c.reference = reference.String()
 		out = append(out, c)
 	}
 	if len(out) == 0 {
@@ -171,8 +177,8 @@ func (s *Store) ociCandidates(b bundle, index []byte, from string) ([]*candidate
 }
 
 // layoutName reads the annotations by which containerd and the specification name images.
-func layoutName(d ocispec.Descriptor, from string) (string, error) {
-	name := d.Annotations["io.containerd.image.name"]
+func layoutName(d ocispec.Descriptor, from string) (Reference, error) {
+	name := d.Annotations[annotationContainerd]
 	if tag := d.Annotations[ocispec.AnnotationRefName]; name == "" && tag != "" {
 		name = tag
 		if !strings.ContainsAny(tag, "/:") {
@@ -182,9 +188,10 @@ func layoutName(d ocispec.Descriptor, from string) (string, error) {
 	if name == "" {
 		name = "localhost/" + baseName(from)
 	}
-	ref, err := ParseReference(name)
-	return ref.String(), err
+	return ParseReference(name)
 }
+
+const annotationContainerd = "io.containerd.image.name"
 
 func baseName(from string) string {
 	base, _, _ := strings.Cut(path.Base(strings.TrimRight(from, "/")), ".")
@@ -268,6 +275,9 @@ func (s *Store) dockerCandidates(b bundle, manifest []byte, from string) ([]*can
 				return nil, err
 			}
 			c := &candidate{reference: ref.String(), config: config, id: digestOf(config)}
+			if err := c.checkName(ref); err != nil {
+				return nil, err
+			}
 			for _, layer := range entry.Layers {
 				c.layers = append(c.layers, layerSource{size: -1, open: b.opener(layer)})
 			}

@@ -71,7 +71,7 @@ func (s *Store) pruneRecords(keepRefs, keep map[string]bool, out *Pruned) error 
 			continue
 		}
 		if err == nil && keepRefs[image.Reference] {
-			for _, digest := range append(image.Layers, image.ID, image.Digest) {
+			for _, digest := range append(image.Layers, image.ID, image.Digest, image.Index) {
 				_, digits, _ := strings.Cut(digest, ":")
 				keep[digits] = true
 			}

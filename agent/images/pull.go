@@ -67,6 +67,8 @@ func (r *route) resolveAt(ctx context.Context, from *registry, ref Reference, co
 	if ref.Digest != "" {
 		target = ref.Digest
 	}
+	var index string
+	var indexData []byte
 	for range 4 {
 		data, mediaType, err := from.manifest(ctx, target)
 		if err != nil {
@@ -81,8 +83,13 @@ func (r *route) resolveAt(ctx context.Context, from *registry, ref Reference, co
 			return nil, err
 		}
 		if !isIndex(mediaType) {
-			return r.candidate(ctx, doc, digest, data)
+			c, err := r.candidate(ctx, doc, digest, data)
+			if err == nil {
+				c.index, c.indexData = index, indexData
+			}
+			return c, err
 		}
+		index, indexData = digest, data
 		chosen, err := config.choose(doc)
 		if err != nil {
 			return nil, err

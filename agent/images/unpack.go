@@ -16,6 +16,7 @@ import (
 // unpackConfig says where one layer is unpacked to, and what it may cost.
 type unpackConfig struct {
 	tree      string
+	tape      string // a file to be made; empty: none
 	limits    Limits
 	userXattr bool
 }
@@ -39,6 +40,7 @@ type unpacker struct {
 	parent     int
 	parentPath string
 	times      []dirTime
+	tape       *tape // nil: none
 }
 
 type dirTime struct {
@@ -50,11 +52,12 @@ const openDir = unix.O_DIRECTORY | unix.O_CLOEXEC
 
 // unpackTar unpacks an uncompressed layer. A broken or hostile archive gives ErrHostile.
 func unpackTar(archive io.Reader, config unpackConfig) (unpacked, error) {
+	recorded, _ := archive.(*tape)
 	root, err := unix.Open(config.tree, unix.O_RDONLY|openDir, 0)
 	if err != nil {
 		return unpacked{}, &os.PathError{Op: "open", Path: config.tree, Err: err}
 	}
-	u := &unpacker{unpackConfig: config, root: root, parent: -1, buffer: make([]byte, 128<<10)}
+	u := &unpacker{unpackConfig: config, root: root, parent: -1, buffer: make([]byte, 128<<10), tape: recorded}
 	defer unix.Close(root)
 	defer u.forgetParent()
 	reader := tar.NewReader(archive)
