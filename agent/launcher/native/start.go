@@ -10,15 +10,13 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"agora.dev/agora/agent/isolators/cgroups"
 	"agora.dev/agora/agent/launcher"
 	"agora.dev/agora/agent/launcher/shim"
 	"github.com/creack/pty"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
-
-// defaultPIDs bounds the processes of a container that names no bound.
-const defaultPIDs = 32768
 
 func (l *Launcher) start(ctx context.Context, c *container, request launcher.Request) error {
 	spec := request.Spec
@@ -31,7 +29,7 @@ func (l *Launcher) start(ctx context.Context, c *container, request launcher.Req
 		return err
 	}
 	var err error
-	if c.place, err = l.place(path, c.ID, shared, withPIDs(spec.Linux.Resources)); err != nil {
+	if c.place, err = l.place(path, c.ID, shared, cgroups.BoundProcesses(spec.Linux.Resources)); err != nil {
 		return err
 	}
 	j := job{spec: spec, overlay: request.Overlay, pause: request.Pause, tasks: c.place.tasks}
@@ -42,21 +40,6 @@ func (l *Launcher) start(ctx context.Context, c *container, request launcher.Req
 	err = l.run(ctx, c, j, files)
 	closeAll(files[:])
 	return err
-}
-
-// withPIDs returns the resources with a bound on processes, one more than asked for:
-// our init counts.
-func withPIDs(r *specs.LinuxResources) *specs.LinuxResources {
-	out := specs.LinuxResources{}
-	if r != nil {
-		out = *r
-	}
-	limit := int64(defaultPIDs)
-	if out.Pids != nil && out.Pids.Limit != nil && *out.Pids.Limit > 0 {
-		limit = *out.Pids.Limit + 1
-	}
-	out.Pids = &specs.LinuxPids{Limit: &limit}
-	return &out
 }
 
 func hasOwn(spec *specs.Spec, kind specs.LinuxNamespaceType) bool {

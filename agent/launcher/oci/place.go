@@ -27,9 +27,6 @@ type placement struct {
 	made []cgroups.Group // to remove, the innermost first
 }
 
-// defaultPIDs bounds the processes of a container that names no bound.
-const defaultPIDs = 32768
-
 // place makes the group with the limits. Its processes live in it, or on v2 in a leaf,
 // because a group that passes controllers down may hold none; in a group of its own
 // below another container's when it shares that one's limits.
@@ -80,21 +77,6 @@ func (l *Launcher) existing(r record) (p placement) {
 		p.made = append(p.made, p.limits)
 	}
 	return p
-}
-
-// withPIDs returns the resources with a bound on processes, one more than asked for:
-// our init counts.
-func withPIDs(r *specs.LinuxResources) *specs.LinuxResources {
-	out := specs.LinuxResources{}
-	if r != nil {
-		out = *r
-	}
-	limit := int64(defaultPIDs)
-	if out.Pids != nil && out.Pids.Limit != nil && *out.Pids.Limit > 0 {
-		limit = *out.Pids.Limit + 1
-	}
-	out.Pids = &specs.LinuxPids{Limit: &limit}
-	return &out
 }
 
 // enterGroup moves a process that waits at its gate into the group.

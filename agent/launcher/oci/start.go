@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"agora.dev/agora/agent/isolators/cgroups"
 	"agora.dev/agora/agent/launcher"
 	"agora.dev/agora/agent/launcher/native"
 	"github.com/creack/pty"
@@ -41,7 +42,7 @@ func (l *Launcher) start(ctx context.Context, c *container, request launcher.Req
 		return err
 	}
 	var err error
-	if c.place, err = l.place(c.record, withPIDs(request.Spec.Linux.Resources)); err != nil {
+	if c.place, err = l.place(c.record, cgroups.BoundProcesses(request.Spec.Linux.Resources)); err != nil {
 		return err
 	}
 	s, err := l.bundle(c, request)
