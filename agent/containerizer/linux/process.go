@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"agora.dev/agora/agent/containerizer"
 	mesos "agora.dev/agora/api/mesos/v1"
@@ -114,12 +115,12 @@ func imageUser(wanted string, root *RootFS) (specs.User, error) {
 	name, group, _ := strings.Cut(wanted, ":")
 	u, found := specs.User{}, false
 	inLayers(root, "etc/passwd", func(r io.Reader) { u, found = lookup(r, name) })
-	if !found {
+	if !found || u.Username == "" { // a number without a name has the group of root, as with Docker
 		id, err := strconv.ParseUint(name, 10, 31)
 		if err != nil {
 			return u, fmt.Errorf("user %q of the image: not in its /etc/passwd", wanted)
 		}
-		u.UID = uint32(id)
+		u = specs.User{UID: uint32(id)}
 	}
 	if group == "" {
 		return u, nil
@@ -142,20 +143,23 @@ func imageUser(wanted string, root *RootFS) (specs.User, error) {
 	return u, nil
 }
 
-// inLayers reads a file of the image from the highest layer that has it.
+// inLayers reads a file of the image from the highest layer that has it; what is no file has nothing in it.
 func inLayers(root *RootFS, name string, read func(io.Reader)) {
 	for _, layer := range slices.Backward(root.Layers) {
 		dir, err := os.OpenRoot(layer)
 		if err != nil {
 			continue
 		}
-		f, err := dir.Open(name)
+		f, err := dir.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe is not waited for
 		dir.Close()
-		if err == nil {
-			read(io.LimitReader(f, 8<<20))
-			f.Close()
-			return
+		if err != nil {
+			continue
 		}
+		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+			read(io.LimitReader(f, 8<<20))
+		}
+		f.Close()
+		return
 	}
 }
 

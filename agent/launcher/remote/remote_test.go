@@ -20,6 +20,9 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "launcher" {
 		os.Exit(remote.Command(os.Args[2:], os.Stderr))
 	}
+	if len(os.Args) > 2 && os.Args[1] == "stranger" {
+		os.Exit(stranger(os.Args[2]))
+	}
 	os.Exit(launchertest.Main(m))
 }
 
