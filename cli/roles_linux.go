@@ -27,6 +27,14 @@ func (a *App) addRoles(root *cobra.Command) {
 	root.AddCommand(a.launcherCommand())
 }
 
+// oomScore is for processes whose end would take others along: the kernel looks for memory elsewhere first. It is not
+// the least there is, which would exempt them.
+const oomScore = "-999"
+
+// spareFromOOM makes this process, and the launcher that it starts, the last to be killed when the machine runs out of memory;
+// containers get their own score. Without the right to do so nothing changes.
+func spareFromOOM() { _ = os.WriteFile("/proc/self/oom_score_adj", []byte(oomScore), 0) }
+
 // terminating are the signals that end a role in good order.
 var terminating = []os.Signal{os.Interrupt, syscall.SIGTERM}
 
@@ -39,6 +47,7 @@ func (a *App) masterCommand() *cobra.Command {
 		flags:   set,
 		logDir:  func() string { return config.LogDir },
 		run: func(ctx context.Context, log journal) error {
+			spareFromOOM()
 			ctx, stop := signal.NotifyContext(ctx, terminating...)
 			defer stop()
 			config.FlagValues = set.Values()
@@ -86,6 +95,7 @@ func (a *App) agentCommand() *cobra.Command {
 		example: "  agora agent --master=10.0.0.1:5050 --work_dir=/var/lib/agora/agent --resources='cpus:8;mem:16384' --insecure",
 		flags:   set,
 		run: func(ctx context.Context, log journal) error {
+			spareFromOOM()
 			config.Shown, config.LogFile = set.Values(), log.file
 			return runAgent(ctx, config, log.Logger)
 		},

@@ -35,7 +35,9 @@ func TestSimulatedAgentsAuthenticate(t *testing.T) {
 	go func() {
 		ended <- Main(ctx, app, append(credentials, "--master", address, "simulate", "--agents=3", "--tasks=2"))
 	}()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(time.Minute); ; <-tick.C {
 		_, tasks, _ := run(t, append(credentials, "--master", address, "ps")...)
 		if strings.Count(tasks, "RUNNING") == 6 {
 			break

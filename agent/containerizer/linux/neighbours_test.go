@@ -1,6 +1,7 @@
 package linux_test
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,7 +19,7 @@ var hostile = []struct {
 	limitation   mesos.TaskStatus_Reason
 	code         int
 }{
-	{name: "forks", script: `bomb() { bomb | bomb & }; bomb; sleep 1000`, limitation: mesos.TaskStatus_REASON_CONTAINER_LIMITATION_MEMORY},
+	{name: "forks", script: `bomb() { bomb | bomb & }; bomb; sleep 1000`},
 	{name: "hogs-memory", script: `dd if=/dev/zero of=/dev/null bs=200M count=1; sleep 1000`, limitation: mesos.TaskStatus_REASON_CONTAINER_LIMITATION_MEMORY},
 	{name: "fills-shm", script: `dd if=/dev/zero of=/dev/shm/file bs=1M 2>/dev/null; echo full; sleep 1000`},
 	{name: "hogs-files", script: `ulimit -n 1024; i=10; while eval "exec $i</dev/null"; do i=$((i+1)); done; sleep 1000`, code: -1},
@@ -96,4 +97,35 @@ func awaitTicks(t *testing.T, w *wired, s containerizer.Spec, want int) {
 		case <-tick.C:
 		}
 	}
+}
+
+// TestTheMachinesMemoryIsTakenFromContainersFirst: a launcher that the kernel spares passes that on to nobody.
+func TestTheMachinesMemoryIsTakenFromContainersFirst(t *testing.T) {
+	const own = "/proc/self/oom_score_adj"
+	if err := os.WriteFile(own, []byte("-999"), 0); err != nil {
+		t.Skipf("SKIP: this machine lets nobody be spared: %v", err)
+	}
+	t.Cleanup(func() { _ = os.WriteFile(own, []byte("0"), 0) })
+	eachLauncher(t, func(t *testing.T, w *wired) {
+		s := withImage(w.spec("ordinary", `cat /proc/self/oom_score_adj; sleep 1000`))
+		if _, err := w.Launch(w.ctx, s); err != nil {
+			t.Fatal(err)
+		}
+		session, err := w.Exec(w.ctx, containerizer.Exec{ID: "ordinary.looks", Command: shell("cat /proc/self/oom_score_adj")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer session.Close()
+		if out, err := io.ReadAll(session.Stdout()); err != nil || string(out) != "0\n" {
+			t.Errorf("a command that enters: %q, %v", out, err)
+		}
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		for output(s) == "" && w.ctx.Err() == nil {
+			<-tick.C
+		}
+		if out := output(s); out != "0\n" {
+			t.Errorf("the container's own: %q", out)
+		}
+	})
 }

@@ -21,13 +21,14 @@ func Capabilities() []string {
 
 // Spec returns a container on the root file system at root that runs args.
 func Spec(root string, args ...string) *specs.Spec {
-	caps := Capabilities()
+	caps, ordinary := Capabilities(), 0
 	return &specs.Spec{
 		Version: specs.Version,
 		Root:    &specs.Root{Path: root},
 		Process: &specs.Process{
 			Args: args, Cwd: "/", NoNewPrivileges: true,
-			Env: []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+			OOMScoreAdj: &ordinary, // the launcher's is that of what must not be killed
+			Env:         []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
 			Capabilities: &specs.LinuxCapabilities{
 				Bounding: slices.Clone(caps), Effective: slices.Clone(caps), Permitted: caps,
 			},
