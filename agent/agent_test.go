@@ -425,6 +425,12 @@ func TestBadOptionsAreOneClearLine(t *testing.T) {
 		"refusing to listen on 0.0.0.0":  func(c *Config) { c.IP = "0.0.0.0" },
 		"--launcher=warp is unknown":     func(c *Config) { c.Launcher = "warp" },
 		"--isolation":                    func(c *Config) { c.Isolation = "cgroups/cpu,warp/x" },
+		"only one of --check_agent_port": func(c *Config) { c.CheckAgentPortRangeOnly, c.ContainerPortsIsolatedRange = true, "[1-2]" },
+		"--container_ports_isolated_ran": func(c *Config) { c.ContainerPortsIsolatedRange = "1-2" },
+		"--container_ports_watch_interv": func(c *Config) { c.ContainerPortsWatchInterval = 0 },
+		"--allowed_devices: device /dev": func(c *Config) {
+			c.AllowedDevices = `{"allowed_devices":[{"device":{"path":"/dev/none"},"access":{"read":true}}]}`
+		},
 		"--resources":                    func(c *Config) { c.Resources = "cpus:many" },
 		"--domain":                       func(c *Config) { c.Domain = `{"fault_domain":{"region":{"name":"r"}}}` },
 		"--attributes":                   func(c *Config) { c.Attributes = "rack" },

@@ -40,13 +40,15 @@ func detect(given []*mesos.Resource, workDir string) ([]*mesos.Resource, error) 
 		out = append(out, scalar("disk", leave(float64(info.Blocks*uint64(info.Bsize)>>20), 5*1024)))
 	}
 	if !have["ports"] {
-		begin, end := uint64(31000), uint64(32000)
-		name, kind := "ports", mesos.Value_RANGES
-		out = append(out, &mesos.Resource{Name: &name, Type: &kind, Ranges: &mesos.Value_Ranges{
-			Range: []*mesos.Value_Range{{Begin: &begin, End: &end}},
-		}})
+		out = append(out, usualPorts())
 	}
 	return out, nil
+}
+
+func usualPorts() *mesos.Resource {
+	begin, end := uint64(31000), uint64(32000)
+	name, kind := "ports", mesos.Value_RANGES
+	return &mesos.Resource{Name: &name, Type: &kind, Ranges: &mesos.Value_Ranges{Range: []*mesos.Value_Range{{Begin: &begin, End: &end}}}}
 }
 
 // leave keeps a part for the machine: amount, or half where that is most of it.

@@ -18,6 +18,7 @@ import (
 
 // IsolatorOptions are the options of isolators, under the names of Mesos.
 type IsolatorOptions struct {
+	PortOptions
 	Isolation string
 	// CgroupsRoot is the group below which an agent has its own.
 	CgroupsRoot             string
@@ -45,7 +46,7 @@ type IsolatorOptions struct {
 
 func defaultIsolators() IsolatorOptions {
 	return IsolatorOptions{CgroupsRoot: "agora", RevocableCPULowPriority: true, CountProcesses: true,
-		PerfInterval: time.Minute, PerfDuration: 10 * time.Second}
+		PortOptions: defaultPorts(), PerfInterval: time.Minute, PerfDuration: 10 * time.Second}
 }
 
 func (c *Config) isolatorFlags(set *flags.Set) {
@@ -67,6 +68,7 @@ func (c *Config) isolatorFlags(set *flags.Set) {
 	set.String(&c.BoundingCapabilities, "bounding_capabilities", "capabilities that tasks may have at most, in the same form; default: what they ask for")
 	set.String(&c.AllowedDevices, "allowed_devices", "devices that every container can use beside null, zero, full, random, urandom, tty, console, ptmx, pts and tun, "+
 		`as {"allowed_devices":[{"device":{"path":"/dev/fuse"},"access":{"read":true,"write":true}}]}`)
+	c.portFlags(set)
 	set.Path(&c.SeccompConfigDir, "seccomp_config_dir", "directory of filters of system calls, in Docker's format, that tasks may name")
 	set.String(&c.SeccompProfileName, "seccomp_profile_name", "the filter of tasks that name none, a file of that directory; default: a built-in one")
 	set.Bool(&c.DisallowSharingPID, "disallow_sharing_agent_pid_namespace", "refuse tasks that ask for the agent's pid namespace")
@@ -75,6 +77,9 @@ func (c *Config) isolatorFlags(set *flags.Set) {
 }
 
 func (c *Config) checkIsolators() error {
+	if _, err := c.PortRules(); err != nil {
+		return err
+	}
 	h, err := cgroups.Detect()
 	if err != nil {
 		return err

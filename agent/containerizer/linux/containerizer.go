@@ -85,6 +85,7 @@ type box struct {
 	limitation *containerizer.Termination // why we end it
 	lower      *specs.LinuxResources      // limits that could not be lowered yet
 	watch      *cgroups.Watch
+	beyond     string                // ports that it listens on and was not given, when last looked at
 	perf       *mesos.PerfStatistics // the last that was counted; nil before the first
 }
 
@@ -120,6 +121,9 @@ func New(config Config) (*Containerizer, error) {
 	if p := &config.Isolation.Perf; p.Interval <= 0 {
 		p.Interval, p.Duration = time.Minute, 10*time.Second
 	}
+	if p := &config.Isolation.Ports; p.Interval <= 0 {
+		p.Interval = 30 * time.Second
+	}
 	if config.Isolation.WatchInterval <= 0 {
 		config.Isolation.WatchInterval = 15 * time.Second
 	}
@@ -133,6 +137,9 @@ func New(config Config) (*Containerizer, error) {
 	c.work.Go(c.patrol)
 	if c.samples() {
 		c.work.Go(c.sample)
+	}
+	if c.isolatesPorts() {
+		c.work.Go(c.watchPorts)
 	}
 	return c, nil
 }

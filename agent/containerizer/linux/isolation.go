@@ -44,6 +44,8 @@ type Isolation struct {
 	NetClasses netcls.Handles
 	// Perf says which events are counted.
 	Perf Perf
+	// Ports say what containers may listen on.
+	Ports Ports
 	// Devices are what every container can use beside the harmless ones (Mesos
 	// --allowed_devices).
 	Devices devices.List

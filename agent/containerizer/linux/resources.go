@@ -10,6 +10,7 @@ import (
 
 	"agora.dev/agora/agent/containerizer"
 	"agora.dev/agora/agent/isolators/isolation"
+	"agora.dev/agora/agent/isolators/ports"
 	"agora.dev/agora/agent/launcher/native"
 	mesos "agora.dev/agora/api/mesos/v1"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -53,6 +54,7 @@ func (c *Containerizer) cgroup(b *box, oci *specs.Spec, spec containerizer.Spec)
 // limits turns requests and ceilings into those of control groups.
 func (c *Containerizer) limits(s *state, resources []*mesos.Resource, limits map[string]float64) *specs.LinuxResources {
 	s.CPUs, s.MemMB, s.LimitCPUs = containerizer.Scalar(resources, "cpus"), containerizer.Scalar(resources, "mem"), 0
+	s.Ports = ports.Of(resources)
 	out := &specs.LinuxResources{}
 	if s.CPUs > 0 && c.config.Isolation.On.Has(isolation.CPU) {
 		out.CPU = c.cpu(s, resources, limits)

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"agora.dev/agora/agent/isolators/cgroups"
+	"agora.dev/agora/resources"
 )
 
 // state is the part of a box that a later agent needs.
@@ -17,7 +18,9 @@ type state struct {
 	CPUs, MemMB float64 // requested
 	LimitCPUs   float64 // 0 for none
 	Debug       bool
-	Layers      []string `json:",omitempty"` // of its image
+	// Ports are the host's that it was given.
+	Ports  resources.Ranges `json:",omitempty"`
+	Layers []string         `json:",omitempty"` // of its image
 	// NetClass is the container's class of network packets; 0 for none.
 	NetClass uint32 `json:",omitempty"`
 	// Shm is the directory of the host that it has as /dev/shm, and that a nested container

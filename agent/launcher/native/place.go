@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"agora.dev/agora/agent/isolators/cgroups"
+	"agora.dev/agora/agent/launcher"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -39,9 +40,8 @@ func (l *Launcher) place(path, id string, shared bool, resources *specs.LinuxRes
 	if path == "" || len(l.hierarchy.Mounts) == 0 {
 		return p, nil
 	}
-	own := filepath.Join(path, "enter-"+id)
+	own := launcher.Processes(path, id, shared, l.hierarchy.V2)
 	if !shared {
-		own = filepath.Join(path, "leaf")
 		if p.limits, err = l.hierarchy.Create(path); err != nil {
 			return p, err
 		}

@@ -115,12 +115,9 @@ func (l *Launcher) existing(r record) (p placement) {
 	}
 	p.limits = l.hierarchy.At(r.Cgroup)
 	p.own = p.limits
-	leaf := l.hierarchy.At(filepath.Join(r.Cgroup, "leaf"))
-	if r.Shared {
-		leaf = l.hierarchy.At(filepath.Join(r.Cgroup, "enter-"+r.ID))
-		if !l.hierarchy.V2 {
-			leaf.Paths = map[string]string{"pids": leaf.Paths["pids"]}
-		}
+	leaf := l.hierarchy.At(launcher.Processes(r.Cgroup, r.ID, r.Shared, l.hierarchy.V2))
+	if r.Shared && !l.hierarchy.V2 {
+		leaf.Paths = map[string]string{"pids": leaf.Paths["pids"]}
 	}
 	if l.hierarchy.V2 || r.Shared {
 		p.own = leaf

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"agora.dev/agora/agent/isolators/cgroups"
+	"agora.dev/agora/agent/launcher"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -62,13 +63,7 @@ func (l *Launcher) existing(r record) (p placement) {
 	if r.Cgroup == "" || len(l.hierarchy.Mounts) == 0 {
 		return p
 	}
-	p.limits, p.path = l.hierarchy.At(r.Cgroup), filepath.Join("/", r.Cgroup)
-	switch {
-	case r.Shared:
-		p.path = filepath.Join(p.path, "enter-"+r.ID)
-	case l.hierarchy.V2:
-		p.path = filepath.Join(p.path, "leaf")
-	}
+	p.limits, p.path = l.hierarchy.At(r.Cgroup), launcher.Processes(filepath.Join("/", r.Cgroup), r.ID, r.Shared, l.hierarchy.V2)
 	p.own = l.hierarchy.At(p.path)
 	if r.Shared || l.hierarchy.V2 {
 		p.made = append(p.made, p.own)
