@@ -70,8 +70,13 @@ func (c *containers) launch(l core.LaunchContainer) {
 	c.mu.Lock()
 	c.launching[id] = cancel
 	c.mu.Unlock()
+	grown := c.settled(id.Root(), id)
 	c.do(id, func() {
 		defer cancel()
+		select {
+		case <-grown:
+		case <-ctx.Done():
+		}
 		pid, err := c.start(ctx, l)
 		c.mu.Lock()
 		delete(c.launching, id)
@@ -91,6 +96,22 @@ func (c *containers) launch(l core.LaunchContainer) {
 		c.post(core.ContainerLaunched{ID: id, PID: pid, Status: status})
 		c.watch(id)
 	})
+}
+
+// settled is closed when what is queued for root is done, so that a pod has grown before the
+// container is launched that it grew for: version 1 of control groups lets none have more
+// than its pod. A root waits for nothing.
+func (c *containers) settled(root, id containerizer.ID) <-chan struct{} {
+	done := make(chan struct{})
+	c.mu.Lock()
+	_, busy := c.jobs[root]
+	c.mu.Unlock()
+	if root == id || !busy {
+		close(done)
+	} else {
+		c.do(root, func() { close(done) })
+	}
+	return done
 }
 
 func (c *containers) start(ctx context.Context, l core.LaunchContainer) (int, error) {

@@ -34,7 +34,7 @@ cd /tmp
 # run NAME -test.run PATTERN FLAG...: one test program, its output kept together.
 run() {
   name=$1 what=$(echo "$3" | tr -dc a-z) && shift
-  if "/tests/$name" -test.v -test.timeout 170s "$@" > "/tmp/$name.$what" 2>&1; then verdict=passed; else verdict=failed; fi
+  if "/tests/$name" -test.v -test.timeout 240s "$@" > "/tmp/$name.$what" 2>&1; then verdict=passed; else verdict=failed; fi
   cat "/tmp/$name.$what"
   echo "VM: $name $what $verdict"
 }

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// newDisk is a file system of 128 MB on a block device of its own.
+// newDisk is a file system of 64 MB on a block device of its own.
 func newDisk(t *testing.T) (dir string, device specs.LinuxThrottleDevice) {
 	t.Helper()
 	format, err := exec.LookPath("mke2fs")
@@ -25,7 +25,7 @@ func newDisk(t *testing.T) (dir string, device specs.LinuxThrottleDevice) {
 		}
 	}
 	image := filepath.Join(t.TempDir(), "disk")
-	if err := errors.Join(os.WriteFile(image, nil, 0o600), os.Truncate(image, 128<<20)); err != nil {
+	if err := errors.Join(os.WriteFile(image, nil, 0o600), os.Truncate(image, 64<<20)); err != nil {
 		t.Fatal(err)
 	}
 	if out, err := exec.Command(format, "-F", image).CombinedOutput(); err != nil {

@@ -82,7 +82,8 @@ func TestSwapIsPartOfTheLimitWhenAsked(t *testing.T) {
 func TestMemoryPressureIsCounted(t *testing.T) {
 	disk, _ := newDisk(t)
 	w := newWorld(t)
-	s := w.spec("pressure", `while true; do dd if=/dev/zero of=`+disk+`/big bs=1M count=90 2>/dev/null; done`)
+	s := w.spec("pressure", `while true; do dd if=/dev/zero of=`+disk+`/big bs=1M count=48 2>/dev/null; done`)
+	s.Resources[1] = resource("mem", 32)
 	w.launch(s)
 	w.await("pressure is noticed", func() bool {
 		usage, err := w.Usage(w.ctx, s.ID)
