@@ -8,7 +8,6 @@ package agent
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,6 +25,7 @@ import (
 	"agora.dev/agora/agent/containerizer"
 	"agora.dev/agora/agent/core"
 	"agora.dev/agora/agent/httpapi"
+	"agora.dev/agora/auth/access"
 	"agora.dev/agora/internal/loop"
 	"agora.dev/agora/internal/metrics"
 	"agora.dev/agora/internal/verbosity"
@@ -66,6 +66,7 @@ type Agent struct {
 	ballast   *checkpoint.Ballast
 	broker    *httpapi.Broker
 	tokens    *httpapi.Tokens
+	access    *access.Open
 	loop      *loop.Loop[posted]
 	agentID   atomic.Pointer[string]
 	started   time.Time
@@ -132,10 +133,8 @@ func (a *Agent) prepare() (err error) {
 	if err := a.listen(); err != nil {
 		return err
 	}
-	if a.config.AuthenticateHTTPExecutors {
-		if a.tokens, err = httpapi.LoadTokens(a.paths.Secret()); err != nil {
-			return err
-		}
+	if err := a.openAccess(); err != nil {
+		return err
 	}
 	boot, err := bootID()
 	if err != nil {
@@ -201,6 +200,7 @@ func (a *Agent) Close() {
 	if a.lock != nil {
 		a.lock.Close()
 	}
+	a.access.Close()
 }
 
 // Run is the agent until ctx ends, which leaves containers to the next agent, or until
@@ -246,7 +246,8 @@ func (a *Agent) Run(ctx context.Context) error {
 		works.watch(c.ID) // the core hears of an ended root like of any other
 	}
 	api := a.api()
-	server, relayed := a.server(api), a.server(api.Relayed())
+	server, relayed := a.server(api), a.server(api)
+	relayed.ConnContext = vouch
 	wg.Go(func() { server.Serve(a.listener) })
 	wg.Go(func() { relayed.Serve(m.relays) })
 	a.deps.Log.Info("agent started", "address", a.Address(), "work_dir", a.config.WorkDir)
@@ -325,7 +326,7 @@ func (a *Agent) api() *httpapi.Server {
 		Endpoint: a.Address(), Flags: a.config.shown(), LogFile: a.config.LogFile, Started: a.started,
 		SessionDir: filepath.Join(a.paths.Runtime(), "sessions"), Log: a.deps.Log,
 		Images: a.deps.Images, Level: a.level, StandaloneDir: a.paths.Standalone(), Standalone: a.standalone, Account: account,
-		Basic: a.config.basic, Heartbeat: a.config.HTTPHeartbeatInterval, Figures: a.figures, Timers: a.deps.Timers,
+		Access: a.guarded(), SwitchUser: a.config.SwitchUser, Heartbeat: a.config.HTTPHeartbeatInterval, Figures: a.figures, Timers: a.deps.Timers,
 	})
 }
 
@@ -351,26 +352,4 @@ func (c *Config) shown() map[string]string {
 		return c.Shown
 	}
 	return map[string]string{"work_dir": c.WorkDir, "master": c.Master, "launcher": c.Launcher}
-}
-
-// readCredentials reads Mesos's file of principals and secrets.
-func readCredentials(path string) (map[string]string, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("read --http_credentials: %w", err)
-	}
-	var file struct {
-		Credentials []struct{ Principal, Secret string }
-	}
-	if err := json.Unmarshal(data, &file); err != nil {
-		return nil, fmt.Errorf("read --http_credentials %s: %w", path, err)
-	}
-	out := map[string]string{}
-	for _, c := range file.Credentials {
-		out[c.Principal] = c.Secret
-	}
-	if len(out) == 0 {
-		return nil, fmt.Errorf("read --http_credentials %s: no credential in it", path)
-	}
-	return out, nil
 }

@@ -153,9 +153,18 @@ func start(t *testing.T, work string, machine *fakecontainers.Machine, m *master
 
 func startIn(t *testing.T, work string, port int, deps Deps) *started {
 	t.Helper()
+	return startWith(t, work, port, deps, nil)
+}
+
+// startWith lets change change the options.
+func startWith(t *testing.T, work string, port int, deps Deps, change func(*Config)) *started {
+	t.Helper()
 	config := Default()
 	config.WorkDir, config.Hostname, config.SwitchUser, config.Port = work, "host", false, port
 	config.Resources, config.Attributes = "cpus:4;mem:1024;disk:1000", "rack:r1"
+	if change != nil {
+		change(&config)
+	}
 	a, err := New(config, deps)
 	if err != nil {
 		t.Fatal(err)

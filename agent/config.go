@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"time"
 
-	"agora.dev/agora/auth/tlsconfig"
+	"agora.dev/agora/auth/access"
 	"agora.dev/agora/internal/flags"
 )
 
@@ -50,11 +50,10 @@ type Config struct {
 
 	ExecutorEnvironmentVariables string
 	AuthenticateHTTPExecutors    bool
-	HTTPCredentials              string
-	// Credential is the file of the name and secret that the agent shows the master; TLS is how it
-	// reaches the master.
+	// Access says who may do what with this agent's API; its TLS is also how the agent reaches the master.
+	Access access.Options
+	// Credential is the file of the name and secret that the agent shows the master.
 	Credential            string
-	TLS                   tlsconfig.Options
 	SwitchUser            bool
 	SandboxDirectory      string
 	MaxCompletedExecutors int
@@ -64,8 +63,6 @@ type Config struct {
 	Version               string
 	// Shown are the options as /flags lists them.
 	Shown map[string]string
-
-	basic map[string]string
 }
 
 // Default are the options that a Mesos agent has when none is given.
@@ -77,7 +74,7 @@ func Default() Config {
 		RegistrationBackoffFactor: time.Second, GCDelay: 7 * 24 * time.Hour, HTTPHeartbeatInterval: 30 * time.Second,
 		AuthenticateHTTPExecutors: true, SwitchUser: os.Geteuid() == 0, SandboxDirectory: "/mnt/mesos/sandbox",
 		ContainerizerOptions: defaultContainerizers(), ImageOptions: defaultImages(), IsolatorOptions: defaultIsolators(), NetworkOptions: defaultNetworks(), MaxCompletedExecutors: 150, DefaultRole: "*",
-		Version: "1.11.0", TLS: tlsconfig.Options{VerifyServerCert: true},
+		Version: "1.11.0", Access: access.Default(),
 	}
 }
 
@@ -114,8 +111,7 @@ func (c *Config) Flags(set *flags.Set) {
 	set.String(&c.ExecutorEnvironmentVariables, "executor_environment_variables", "JSON object of variables for every executor")
 	set.Bool(&c.AuthenticateHTTPExecutors, "authenticate_http_executors", "executors need their credential")
 	set.Path(&c.Credential, "credential", "file with the principal and secret that the master is shown")
-	c.TLS.Flags(set)
-	set.Path(&c.HTTPCredentials, "http_credentials", "JSON file of principals and secrets for operators")
+	c.accessFlags(set)
 	set.Bool(&c.SwitchUser, "switch_user", "run tasks as their framework's user")
 	set.String(&c.SandboxDirectory, "sandbox_directory", "where containers with an image see their sandbox")
 	set.Int(&c.MaxCompletedExecutors, "max_completed_executors_per_framework", "how many ended executors are listed")
@@ -153,8 +149,8 @@ func (c *Config) Check() error {
 	if ip == nil {
 		return fmt.Errorf("--ip=%s is not an address", c.IP)
 	}
-	if !ip.IsLoopback() && c.HTTPCredentials == "" && !c.Insecure {
-		return fmt.Errorf("refusing to listen on %s without authentication: give --http_credentials=FILE, or --insecure", c.IP)
+	if err := c.checkAccess(ip); err != nil {
+		return err
 	}
 	if err := c.checkContainerizers(); err != nil {
 		return err

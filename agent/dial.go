@@ -54,8 +54,8 @@ func (c *Config) dialer() (agentlink.Dialer, error) {
 		}
 		dialer.Authorization = httpauth.BasicHeader(principal, secret)
 	}
-	if c.TLS.On() {
-		source, err := tlsconfig.Open(c.TLS)
+	if c.Access.TLS.On() {
+		source, err := tlsconfig.Open(c.Access.TLS)
 		if err != nil {
 			return dialer, err
 		}

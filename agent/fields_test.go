@@ -18,7 +18,8 @@ import (
 // fields dropped, one at a time.
 func TestCallsWithoutAFieldAreAnsweredByARealAgent(t *testing.T) {
 	m := newMaster(t)
-	a := start(t, t.TempDir(), fakecontainers.New(), m, 0)
+	machine := fakecontainers.New()
+	a := start(t, t.TempDir(), machine, m, 0)
 	defer a.stop()
 	m.register()
 	answers := map[int]int{}
@@ -49,6 +50,7 @@ func TestCallsWithoutAFieldAreAnsweredByARealAgent(t *testing.T) {
 					return
 				}
 				r.Body.Close()
+				machine.End("x", 0) // a call may have launched it, and WAIT_CONTAINER waits
 				answers[r.StatusCode]++
 				if r.StatusCode >= 500 && r.StatusCode != 501 && r.StatusCode != 503 {
 					t.Errorf("%s %s: %s", kind.Name(), what, r.Status)

@@ -115,7 +115,7 @@ func (m *machine) send(s core.Send) {
 	case core.ForgetSandbox:
 		m.sandboxes.forget(s)
 	case core.OpenRelay:
-		m.relays.open(s.Token)
+		m.relays.open(s)
 	case core.Exit:
 		m.exit(s.Err)
 	}

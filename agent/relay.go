@@ -6,6 +6,9 @@ import (
 	"net"
 	"sync"
 
+	"agora.dev/agora/agent/core"
+	"agora.dev/agora/auth"
+	"agora.dev/agora/auth/guard"
 	"agora.dev/agora/client/agentlink"
 )
 
@@ -50,7 +53,7 @@ func newRelays(ctx context.Context, a *Agent) *relays {
 }
 
 // open gives the master a connection; one beyond the bound is not given.
-func (r *relays) open(token string) {
+func (r *relays) open(asked core.OpenRelay) {
 	log := r.agent.deps.Log
 	select {
 	case r.places <- struct{}{}:
@@ -65,9 +68,9 @@ func (r *relays) open(token string) {
 	r.wg.Go(func() {
 		ctx, cancel := context.WithTimeout(r.ctx, dialTimeout)
 		defer cancel()
-		conn, err := r.dialer.DialRelay(ctx, token)
+		conn, err := r.dialer.DialRelay(ctx, asked.Token)
 		if err == nil {
-			placed := &placed{Buffered: conn, leave: func() { <-r.places }}
+			placed := &placed{Buffered: conn, who: auth.Named(asked.Principal), leave: func() { <-r.places }}
 			select {
 			case r.conns <- placed:
 				return
@@ -84,6 +87,7 @@ func (r *relays) open(token string) {
 // placed is a connection that gives its place back when it is closed.
 type placed struct {
 	*agentlink.Buffered
+	who   *auth.Principal // who sent what comes over it
 	once  sync.Once
 	leave func()
 }
@@ -92,6 +96,15 @@ type placed struct {
 func (p *placed) Close() error {
 	p.once.Do(p.leave)
 	return p.Buffered.Close()
+}
+
+// vouch marks the requests of a connection with who sent them. The master has authenticated them: this
+// agent obeys it in all else; what they may do here is asked here.
+func vouch(ctx context.Context, conn net.Conn) context.Context {
+	if p, ok := conn.(*placed); ok {
+		return guard.Vouch(ctx, p.who)
+	}
+	return ctx
 }
 
 // Accept implements net.Listener.

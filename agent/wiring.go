@@ -49,11 +49,6 @@ func (a *Agent) coreConfig() (core.Config, error) {
 			return core.Config{}, fmt.Errorf("--executor_environment_variables: %w", err)
 		}
 	}
-	if c.HTTPCredentials != "" {
-		if c.basic, err = readCredentials(c.HTTPCredentials); err != nil {
-			return core.Config{}, err
-		}
-	}
 	boot, err := bootTime()
 	if err != nil {
 		return core.Config{}, err
@@ -61,7 +56,7 @@ func (a *Agent) coreConfig() (core.Config, error) {
 	out := core.Config{
 		Info: info, Version: c.Version, Endpoint: a.Address(), IP: c.IP, Sandbox: a.paths.Sandbox, Volume: a.paths.Volume,
 		Executors: Executors{}, NewUUID: func() [16]byte { return uuid.New() }, Random: rand.Float64,
-		Boot: boot, Environment: environment, SandboxMount: c.SandboxDirectory, SwitchUser: c.SwitchUser,
+		Boot: boot, Environment: environment, CustomEnvironment: c.executorTLS(), SandboxMount: c.SandboxDirectory, SwitchUser: c.SwitchUser,
 		Reconfiguration: core.Policy(c.ReconfigurationPolicy),
 		Timers: core.Timers{
 			ExecutorRegistration: c.ExecutorRegistrationTimeout, ExecutorReregistration: c.ExecutorReregistrationTimeout,

@@ -22,6 +22,15 @@ func (p *Principal) Name() string {
 	return p.Value
 }
 
+// String is the name for people; of an executor's credential what it says of itself.
+func (p *Principal) String() string {
+	switch {
+	case p == nil, p.Value != "":
+		return p.Name()
+	}
+	return "executor " + p.Claims["eid"] + " of framework " + p.Claims["fid"] + " in container " + p.Claims[executorClaim]
+}
+
 // Named makes a principal of a name; an empty one gives nobody.
 func Named(name string) *Principal {
 	if name == "" {

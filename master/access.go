@@ -1,8 +1,6 @@
 package master
 
 import (
-	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -33,24 +31,18 @@ func (c *AccessConfig) flags(s *flags.Set) {
 	s.Bool(&c.Agents, "authenticate_agents", "Ask agents for credentials.")
 	s.Alias("authenticate_slaves", "authenticate_agents")
 	s.Alias("http_framework_authenticators", "http_authenticators")
-	s.String(&c.RateLimits, "rate_limits", "Rates of principals: a JSON document, or the file that holds it.")
 }
 
 func (c *AccessConfig) frameworks() bool { return c.Frameworks || c.v0Frameworks }
 
 // missing lists the options without which not everybody is asked who they are.
 func (c *AccessConfig) missing() []string {
-	var out []string
-	for _, o := range []struct {
-		name  string
-		given bool
-	}{
-		{"--authenticate_http_readonly", c.Readonly}, {"--authenticate_http_readwrite", c.Readwrite},
-		{"--authenticate_http_frameworks", c.frameworks()}, {"--authenticate_agents", c.Agents},
-	} {
-		if !o.given {
-			out = append(out, o.name)
-		}
+	out := c.Missing()
+	if !c.frameworks() {
+		out = append(out, "--authenticate_http_frameworks")
+	}
+	if !c.Agents {
+		out = append(out, "--authenticate_agents")
 	}
 	return out
 }
@@ -82,14 +74,11 @@ func (m *Master) openAccess() error {
 	if m.access.Agent, err = opened.Realm(httpauth.MasterAgent, m.cfg.Access.Agents); err != nil {
 		return err
 	}
-	if !m.cfg.Access.TLS.On() {
-		return nil
+	listener, err := m.cfg.Access.Listener(m.listener, opened.TLS)
+	if err != nil {
+		return err
 	}
-	config := opened.TLS.Server()
-	if config == nil {
-		return errors.New("--ssl_enabled needs --ssl_cert_file and --ssl_key_file")
-	}
-	m.listener = tls.NewListener(m.listener, config)
+	m.listener = listener
 	return nil
 }
 

@@ -33,6 +33,8 @@ type Config struct {
 	Boot time.Time
 	// Environment is added to that of each executor (--executor_environment_variables).
 	Environment map[string]string
+	// CustomEnvironment is added to that of custom executors, where it has no such variable.
+	CustomEnvironment map[string]string
 	// SandboxMount is the sandbox's path in containers that have an image.
 	SandboxMount string
 	// SwitchUser runs containers as the task's or framework's user.

@@ -62,7 +62,7 @@ func (c *Core) order(message *link.FromMaster) {
 	case *link.FromMaster_ReconcileTasks:
 		c.reconcile(m.ReconcileTasks.GetTasks())
 	case *link.FromMaster_OpenRelay:
-		c.send(OpenRelay{Token: m.OpenRelay.GetToken()})
+		c.send(OpenRelay{Token: m.OpenRelay.GetToken(), Principal: m.OpenRelay.GetPrincipal()})
 	case *link.FromMaster_DrainAgent:
 		c.setDrain(m.DrainAgent.Config)
 	case *link.FromMaster_ApplyOperation:

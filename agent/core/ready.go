@@ -103,7 +103,11 @@ type ForgetSandbox struct {
 const RemoveSandboxLabel = "AGORA_REMOVE_SANDBOX"
 
 // OpenRelay gives the leading master a connection over which it passes requests on.
-type OpenRelay struct{ Token string }
+type OpenRelay struct {
+	Token string
+	// Principal sent the request that waits; empty: the master asked nobody.
+	Principal string
+}
 
 // Exit ends the agent. Err is nil when that was asked for.
 type Exit struct{ Err error }

@@ -47,6 +47,10 @@ type ExecutorView struct {
 	Terminated []*mesos.Task // ended, the last update not acknowledged
 	Completed  []*mesos.Task
 	Containers []ContainerView
+	// User is the one that its command names, else its framework; of a command task its own.
+	User string
+	// Users are those of its tasks that it still has.
+	Users []string
 }
 
 // ContainerView is one live container.
@@ -55,6 +59,8 @@ type ContainerView struct {
 	Task   TaskID // empty for an executor's own
 	PID    int
 	Status *mesos.ContainerStatus
+	// User is the one that its command names, else its framework.
+	User string
 }
 
 // Snapshot shows the present. Call it between steps only.
@@ -69,9 +75,9 @@ func (c *Core) Snapshot() *Snapshot {
 		if !have.live {
 			continue
 		}
-		v := ContainerView{ID: id, PID: have.pid, Status: have.status}
+		v := ContainerView{ID: id, PID: have.pid, Status: have.status, User: userOf(have.exec.framework, have.exec.info.GetCommand())}
 		if have.task != nil {
-			v.Task = taskID(have.task.info)
+			v.Task, v.User = taskID(have.task.info), have.exec.taskUser(have.task.info)
 		}
 		containers[have.exec] = append(containers[have.exec], v)
 	}
@@ -99,13 +105,16 @@ func (c *Core) viewExecutor(e *executorRun, containers map[*executorRun][]Contai
 	v := ExecutorView{
 		Run: e.run, Kind: e.kind, Info: e.info, Sandbox: c.sandbox(e, e.run.Container),
 		State: e.state.String(), Resources: e.used(), Completed: slices.Clone(e.completed),
-		Containers: containers[e],
+		Containers: containers[e], User: e.user(),
 	}
 	slices.SortFunc(v.Containers, func(a, b ContainerView) int {
 		return compareIDs(a.ID, b.ID)
 	})
 	for _, id := range sorted(e.tasks) {
 		t := e.tasks[id]
+		if user := e.taskUser(t.info); !slices.Contains(v.Users, user) {
+			v.Users = append(v.Users, user)
+		}
 		switch {
 		case terminalState(t.proto.GetState()):
 			v.Terminated = append(v.Terminated, t.proto)
@@ -116,6 +125,21 @@ func (c *Core) viewExecutor(e *executorRun, containers map[*executorRun][]Contai
 		}
 	}
 	return v
+}
+
+// user is whom the executor belongs to.
+func (e *executorRun) user() string {
+	if e.kind == Command {
+		for _, t := range e.tasks { // it has one
+			return e.taskUser(t.info)
+		}
+		for _, t := range e.completed {
+			if t.GetUser() != "" {
+				return t.GetUser()
+			}
+		}
+	}
+	return userOf(e.framework, e.info.GetCommand())
 }
 
 func compareIDs(a, b containerizer.ID) int {

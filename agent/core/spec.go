@@ -15,10 +15,23 @@ func (c *Core) user(f *framework, command *mesos.CommandInfo) string {
 	if !c.config.SwitchUser {
 		return ""
 	}
+	return userOf(f, command)
+}
+
+// userOf is the user that a command names, or its framework.
+func userOf(f *framework, command *mesos.CommandInfo) string {
 	if command.GetUser() != "" {
 		return command.GetUser()
 	}
 	return f.info.GetUser()
+}
+
+// taskUser is the user of a task of a built-in executor.
+func (e *executorRun) taskUser(info *mesos.TaskInfo) string {
+	if user := userOf(e.framework, info.GetCommand()); user != "" {
+		return user
+	}
+	return userOf(e.framework, e.info.GetCommand())
 }
 
 // launchOwn launches the container of a pod, or of a custom executor.
@@ -40,6 +53,13 @@ func (c *Core) launchOwn(e *executorRun) {
 	if e.kind == Custom && c.config.Token != nil {
 		spec.Env["MESOS_EXECUTOR_AUTHENTICATION_TOKEN"] = c.config.Token(e.run.Key, e.run.Container)
 	}
+	if e.kind == Custom {
+		for name, value := range c.config.CustomEnvironment {
+			if _, given := spec.Env[name]; !given {
+				spec.Env[name] = value
+			}
+		}
+	}
 	c.containers[spec.ID] = &container{id: spec.ID, exec: e}
 	c.send(LaunchContainer{Executor: e.run.Key, Spec: spec})
 }
@@ -59,14 +79,14 @@ func (c *Core) taskSpec(e *executorRun, id containerizer.ID, t *task) containeri
 	spec := containerizer.Spec{
 		ID: id, Command: info.GetCommand(), Container: info.GetContainer(), Resources: info.GetResources(),
 		Limits: limits(info), ShareCgroups: nested && (linux == nil || linux.GetShareCgroups()),
-		Sandbox: c.sandbox(e, id), User: c.user(e.framework, info.GetCommand()),
+		Sandbox:    c.sandbox(e, id),
 		Persistent: c.persistent(info.GetResources()),
 	}
 	if nested {
 		spec.Inherited = c.persistent(e.info.GetResources())
 	}
-	if spec.User == "" && c.config.SwitchUser {
-		spec.User = c.user(e.framework, e.info.GetCommand())
+	if c.config.SwitchUser {
+		spec.User = e.taskUser(info)
 	}
 	spec.Env = c.environment(e, spec)
 	if role := roleOf(info.GetResources()); role != "" {

@@ -33,26 +33,39 @@ const maxRead = 4 << 20
 // Tree says which virtual paths are attached to which directories or files of the host.
 type Tree func() map[string]string
 
-// open finds the attached path that is the longest prefix of name.
-func (t Tree) open(name string) (root *os.Root, rest, base string, err error) {
-	name = path.Clean("/" + name)
+// Attached finds the attached path that name is, or is below: the longest.
+func (t Tree) Attached(name string) (at string, ok bool) {
 	attached := t()
-	for at := name; ; at = path.Dir(at) {
-		if target, ok := attached[at]; ok {
-			rest = strings.TrimPrefix(strings.TrimPrefix(name, at), "/")
-			root, err := os.OpenRoot(target)
-			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
-				return nil, "", "", ErrNotFound
-			}
-			if rest == "" {
-				rest = "."
-			}
-			return root, rest, name, err
-		}
-		if at == "/" {
-			return nil, "", "", ErrNotFound
+	for at = path.Clean("/" + name); ; at = path.Dir(at) {
+		if _, ok := attached[at]; ok || at == "/" {
+			return at, ok
 		}
 	}
+}
+
+// open finds the directory of the host that name is in.
+func (t Tree) open(name string) (root *os.Root, rest, base string, err error) {
+	name = path.Clean("/" + name)
+	at, ok := t.Attached(name)
+	if !ok {
+		return nil, "", "", ErrNotFound
+	}
+	rest = strings.TrimPrefix(strings.TrimPrefix(name, at), "/")
+	target := t()[at]
+	if info, err := os.Stat(target); err == nil && !info.IsDir() { // the log
+		if rest != "" {
+			return nil, "", "", ErrNotFound
+		}
+		target, rest = path.Dir(target), path.Base(target)
+	}
+	root, err = os.OpenRoot(target)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, "", "", ErrNotFound
+	}
+	if rest == "" {
+		rest = "."
+	}
+	return root, rest, name, err
 }
 
 // Browse lists a directory; names are those of the request with the entry added.

@@ -63,3 +63,24 @@ func TestReadIsBoundedAndTakesOffsets(t *testing.T) {
 		t.Errorf("a directory: %v", err)
 	}
 }
+
+func TestAnAttachedFileIsReadAndNothingBesideIt(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"log", "beside"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tree := Tree(func() map[string]string { return map[string]string{"/slave/log": filepath.Join(dir, "log")} })
+	if data, size, err := tree.Read("/slave/log", 0, -1); string(data) != "log" || size != 3 || err != nil {
+		t.Errorf("the log: %q, %d, %v", data, size, err)
+	}
+	for _, name := range []string{"/slave/log/beside", "/slave/log/../beside", "/slave", "/slave/beside"} {
+		if _, _, err := tree.Read(name, 0, -1); !errors.Is(err, ErrNotFound) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if at, ok := tree.Attached("slave/log/x"); at != "/slave/log" || !ok {
+		t.Errorf("attached at %q, %v", at, ok)
+	}
+}

@@ -11,28 +11,22 @@ import (
 	mesos "agora.dev/agora/api/mesos/v1"
 	execapi "agora.dev/agora/api/mesos/v1/executor"
 	"agora.dev/agora/api/recordio"
+	"agora.dev/agora/auth"
+	"agora.dev/agora/auth/httpauth"
 )
 
 // executorHeartbeat is the period of HEARTBEAT events (mesos.md §1.4).
 const executorHeartbeat = 30 * time.Minute
 
 func (s *Server) executorAPI(w http.ResponseWriter, r *http.Request) {
-	var who *identity
-	if s.Tokens != nil {
-		id, err := s.Tokens.verify(r.Header.Get("Authorization"))
-		if err != nil {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="mesos-agent-executor"`)
-			answer(w, refuse(http.StatusUnauthorized, "Invalid executor credential: %v", err))
-			return
-		}
-		who = &id
-	}
 	if !onlyPost(w, r) {
 		return
 	}
 	call, err := s.executorCall(w, r)
-	if err == nil && who != nil {
-		err = who.mayAct(call)
+	if err == nil {
+		if err = mayAct(httpauth.PrincipalOf(r), call); err != nil {
+			s.guard.Audit.Refused(r, "executor "+call.GetType().String(), http.StatusForbidden, err.Error())
+		}
 	}
 	if err != nil {
 		answer(w, err)
@@ -64,15 +58,14 @@ func await(ctx context.Context, reply <-chan error) error {
 	}
 }
 
-// mayAct keeps an executor from speaking for another one.
-func (who *identity) mayAct(call *execapi.Call) error {
-	if call.GetType() == execapi.Call_HEARTBEAT {
+// mayAct keeps an executor from speaking for another one. Nobody is who was not asked.
+func mayAct(who *auth.Principal, call *execapi.Call) error {
+	if who == nil || call.GetType() == execapi.Call_HEARTBEAT {
 		return nil
 	}
-	if call.GetFrameworkId().GetValue() != string(who.key.Framework) ||
-		call.GetExecutorId().GetValue() != string(who.key.Executor) {
-		return refuse(http.StatusForbidden, "Principal of another executor: the credential is for executor '%s' of framework '%s'",
-			who.key.Executor, who.key.Framework)
+	framework, executor := who.Claims[claimFramework], who.Claims[claimExecutor]
+	if call.GetFrameworkId().GetValue() != framework || call.GetExecutorId().GetValue() != executor {
+		return refuse(http.StatusForbidden, "Principal of another executor: the credential is for executor '%s' of framework '%s'", executor, framework)
 	}
 	return nil
 }

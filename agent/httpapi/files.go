@@ -25,12 +25,30 @@ func filesError(err error) error {
 	return err
 }
 
-func (s *Server) readFile(call *agentapi.Call_ReadFile) (*agentapi.Response, error) {
+func (s *Server) listFiles(r *http.Request, name string) (*agentapi.Response, error) {
+	tree, err := s.treeFor(r, "LIST_FILES", name)
+	if err != nil {
+		return nil, err
+	}
+	list, err := tree.Browse(name)
+	if err != nil {
+		return nil, filesError(err)
+	}
+	out := response(agentapi.Response_LIST_FILES)
+	out.ListFiles = &agentapi.Response_ListFiles{FileInfos: list}
+	return out, nil
+}
+
+func (s *Server) readFile(r *http.Request, call *agentapi.Call_ReadFile) (*agentapi.Response, error) {
+	tree, err := s.treeFor(r, "READ_FILE", call.GetPath())
+	if err != nil {
+		return nil, err
+	}
 	length := int64(-1)
 	if call.Length != nil {
 		length = int64(min(call.GetLength(), 1<<62))
 	}
-	data, size, err := s.tree.Read(call.GetPath(), int64(min(call.GetOffset(), 1<<62)), length)
+	data, size, err := tree.Read(call.GetPath(), int64(min(call.GetOffset(), 1<<62)), length)
 	if err != nil {
 		return nil, filesError(err)
 	}
@@ -40,21 +58,23 @@ func (s *Server) readFile(call *agentapi.Call_ReadFile) (*agentapi.Response, err
 	return out, nil
 }
 
-func pathOf(r *http.Request) (string, error) {
+// pathOf is the path that a request asks for, and the tree to find it in.
+func (s *Server) pathOf(r *http.Request) (files.Tree, string, error) {
 	name := r.URL.Query().Get("path")
 	if name == "" {
-		return "", refuse(http.StatusBadRequest, "Expecting 'path=value' in query.\n")
+		return nil, "", refuse(http.StatusBadRequest, "Expecting 'path=value' in query.\n")
 	}
-	return name, nil
+	tree, err := s.treeFor(r, "file", name)
+	return tree, name, err
 }
 
 func (s *Server) filesBrowse(w http.ResponseWriter, r *http.Request) {
-	name, err := pathOf(r)
+	tree, name, err := s.pathOf(r)
 	if err != nil {
 		answer(w, err)
 		return
 	}
-	list, err := s.tree.Browse(name)
+	list, err := tree.Browse(name)
 	if err != nil {
 		answer(w, filesError(err))
 		return
@@ -86,7 +106,7 @@ func modeText(f *mesos.FileInfo) string {
 }
 
 func (s *Server) filesRead(w http.ResponseWriter, r *http.Request) {
-	name, err := pathOf(r)
+	tree, name, err := s.pathOf(r)
 	if err != nil {
 		answer(w, err)
 		return
@@ -103,7 +123,7 @@ func (s *Server) filesRead(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if offset == -1 { // asks for the size
-		f, size, err := s.tree.Open(name)
+		f, size, err := tree.Open(name)
 		if err != nil {
 			answer(w, filesError(err))
 			return
@@ -112,7 +132,7 @@ func (s *Server) filesRead(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, r, map[string]any{"data": "", "offset": size})
 		return
 	}
-	data, _, err := s.tree.Read(name, offset, length)
+	data, _, err := tree.Read(name, offset, length)
 	if err != nil {
 		answer(w, filesError(err))
 		return
@@ -121,12 +141,12 @@ func (s *Server) filesRead(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) filesDownload(w http.ResponseWriter, r *http.Request) {
-	name, err := pathOf(r)
+	tree, name, err := s.pathOf(r)
 	if err != nil {
 		answer(w, err)
 		return
 	}
-	f, _, err := s.tree.Open(name)
+	f, _, err := tree.Open(name)
 	if err != nil {
 		answer(w, filesError(err))
 		return

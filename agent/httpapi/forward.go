@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"agora.dev/agora/agent/containerizer"
+	"agora.dev/agora/agent/core"
 	"agora.dev/agora/executor/probe"
 )
 
@@ -34,7 +35,21 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request) {
 		answer(w, refuse(http.StatusUpgradeRequired, "Expecting 'Upgrade: %s'", ForwardProtocol))
 		return
 	}
-	inside, err := s.dialInside(r)
+	snapshot, err := s.Backend.Snapshot(r.Context())
+	if err != nil {
+		answer(w, refuse(http.StatusServiceUnavailable, "%s", err))
+		return
+	}
+	id := containerizer.ID(r.URL.Query().Get("container_id"))
+	o := ownerOf(snapshot, id)
+	what := "port of container " + string(id)
+	for _, access := range forwardAccess {
+		if !s.guard.Permit(w, r, what, o.questions(access, "")) {
+			return
+		}
+	}
+	inside, err := s.dialInside(r, snapshot, id)
+	s.guard.Audit.Changed(r, what, "port "+r.URL.Query().Get("port"), statusOf(err))
 	if err != nil {
 		answer(w, err)
 		return
@@ -53,15 +68,10 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request) {
 	splice(conn, buffered, inside)
 }
 
-func (s *Server) dialInside(r *http.Request) (net.Conn, error) {
+func (s *Server) dialInside(r *http.Request, snapshot *core.Snapshot, id containerizer.ID) (net.Conn, error) {
 	port, err := strconv.ParseUint(r.URL.Query().Get("port"), 10, 16)
 	if err != nil || port == 0 {
 		return nil, refuse(http.StatusBadRequest, "Expecting 'port' of 1 to 65535 in query")
-	}
-	id := containerizer.ID(r.URL.Query().Get("container_id"))
-	snapshot, err := s.Backend.Snapshot(r.Context())
-	if err != nil {
-		return nil, refuse(http.StatusServiceUnavailable, "%s", err)
 	}
 	executor, ok := findContainer(snapshot, id)
 	if !ok {

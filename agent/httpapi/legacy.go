@@ -81,11 +81,13 @@ func (s *Server) legacyState(w http.ResponseWriter, r *http.Request) {
 		answer(w, refuse(http.StatusServiceUnavailable, "%s", core.ErrRecovering))
 		return
 	}
+	viewer := s.viewer(r)
+	allocated := viewer.Resources(used(snapshot))
+	snapshot = viewer.snapshot(snapshot)
 	info := snapshot.Agent
-	allocated := used(snapshot)
 	state := map[string]any{
 		"version": s.Version, "start_time": seconds(s.Started), "pid": "slave(1)@" + s.Endpoint,
-		"hostname": info.GetHostname(), "id": info.GetId().GetValue(), "flags": s.Flags,
+		"hostname": info.GetHostname(), "id": info.GetId().GetValue(),
 		"capabilities": []string{"MULTI_ROLE", "HIERARCHICAL_ROLE", "RESERVATION_REFINEMENT", "RESOURCE_PROVIDER",
 			"RESIZE_VOLUME", "AGENT_OPERATION_FEEDBACK", "AGENT_DRAINING", "TASK_RESOURCE_LIMITS"},
 		"resources": quantities(info.GetResources()), "attributes": attributes(info),
@@ -96,6 +98,9 @@ func (s *Server) legacyState(w http.ResponseWriter, r *http.Request) {
 		"completed_frameworks": legacyFrameworks(snapshot.Completed),
 	}
 	addBuild(state)
+	if flags := viewer.flags(s.Flags); flags != nil {
+		state["flags"] = flags
+	}
 	if snapshot.MasterHostname != "" {
 		state["master_hostname"] = snapshot.MasterHostname
 	}
@@ -263,7 +268,7 @@ func (s *Server) legacyUsage(w http.ResponseWriter, r *http.Request, status bool
 		sources[string(e.Run.Container)] = e.Info.GetSource()
 	})
 	out := []any{}
-	for _, c := range s.containers(r.Context(), snapshot, r.URL.Query().Get("nested") == "true") {
+	for _, c := range s.containers(r.Context(), s.viewer(r), snapshot, r.URL.Query().Get("nested") == "true") {
 		id := flat(c.GetContainerId())
 		if wanted != "" && wanted != id {
 			continue

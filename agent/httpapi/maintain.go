@@ -69,6 +69,7 @@ func (s *Server) loggingToggle(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.setLoggingLevel(uint32(n), d)
+	s.guard.Audit.Changed(r, "/logging/toggle", "level "+level+" for "+duration, http.StatusOK)
 }
 
 // help lists what is served.

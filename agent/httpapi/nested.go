@@ -47,15 +47,15 @@ func validContainerID(field string, id *mesos.ContainerID, needParent bool) erro
 	return nil
 }
 
-// nestedCall answers the calls on nested containers; handled is false for other calls.
-func (s *Server) nestedCall(ctx context.Context, call *agentapi.Call) (out *agentapi.Response, handled bool, err error) {
+// nestedCall answers the calls on nested containers, where commands run as user; handled is false for other calls.
+func (s *Server) nestedCall(ctx context.Context, call *agentapi.Call, user string) (out *agentapi.Response, handled bool, err error) {
 	switch call.GetType() {
 	case agentapi.Call_LAUNCH_CONTAINER:
 		c := call.GetLaunchContainer()
 		if err = validContainerID("launch_container.container_id", c.GetContainerId(), false); err == nil {
 			linux := c.GetContainer().GetLinuxInfo()
 			err = s.launchNested(ctx, c.GetContainerId(), containerizer.Spec{
-				Command: c.GetCommand(), Container: c.GetContainer(), Resources: c.GetResources(), Limits: scalars(c.GetLimits()),
+				User: user, Command: c.GetCommand(), Container: c.GetContainer(), Resources: c.GetResources(), Limits: scalars(c.GetLimits()),
 				ShareCgroups: c.GetContainerId().GetParent() != nil && (linux == nil || linux.GetShareCgroups()),
 			})
 		}
@@ -63,7 +63,7 @@ func (s *Server) nestedCall(ctx context.Context, call *agentapi.Call) (out *agen
 		c := call.GetLaunchNestedContainer()
 		if err = validContainerID("launch_nested_container.container_id", c.GetContainerId(), true); err == nil {
 			err = s.launchNested(ctx, c.GetContainerId(), containerizer.Spec{
-				Command: c.GetCommand(), Container: c.GetContainer(), ShareCgroups: true,
+				User: user, Command: c.GetCommand(), Container: c.GetContainer(), ShareCgroups: true,
 			})
 		}
 	case agentapi.Call_WAIT_CONTAINER:
@@ -126,7 +126,6 @@ func (s *Server) launchNested(ctx context.Context, proto *mesos.ContainerID, spe
 	if spec.Command == nil {
 		return refuse(http.StatusBadRequest, "Failed to validate agent::Call: the container has no command")
 	}
-	spec.User = spec.Command.GetUser()
 	if err := s.makeSandbox(spec); err != nil {
 		s.dropSandbox(spec.ID, spec.Sandbox)
 		return refuse(http.StatusBadRequest, "%s", err)

@@ -73,9 +73,13 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, call *agentapi
 		answer(w, refuse(http.StatusNotAcceptable, operatorAccept))
 		return
 	}
+	g, ok := s.askCall(w, r, call)
+	if !ok {
+		return
+	}
 	switch call.GetType() {
 	case agentapi.Call_LAUNCH_NESTED_CONTAINER_SESSION:
-		s.launchSession(w, r, call.GetLaunchNestedContainerSession(), out)
+		s.launchSession(w, r, call.GetLaunchNestedContainerSession(), out, g)
 		return
 	case agentapi.Call_ATTACH_CONTAINER_OUTPUT:
 		s.attachOutput(w, r, call.GetAttachContainerOutput().GetContainerId(), out)
@@ -89,7 +93,8 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, call *agentapi
 		answer(w, refuse(http.StatusNotAcceptable, "Streaming response is not supported for %s call", call.GetType()))
 		return
 	}
-	response, err := s.operate(r.Context(), call)
+	response, err := s.operate(r, call, g)
+	s.changed(r, call.GetType(), g, err)
 	if out == codec.JSON && response.GetGetAgent() != nil {
 		response.GetAgent.AgentInfo = shownInfo(response.GetAgent.AgentInfo)
 	}
@@ -133,7 +138,7 @@ func response(kind agentapi.Response_Type) *agentapi.Response {
 }
 
 // operate answers the calls that are one question and one answer.
-func (s *Server) operate(ctx context.Context, call *agentapi.Call) (*agentapi.Response, error) {
+func (s *Server) operate(r *http.Request, call *agentapi.Call, g granted) (*agentapi.Response, error) {
 	switch call.GetType() {
 	case agentapi.Call_GET_HEALTH:
 		out, healthy := response(agentapi.Response_GET_HEALTH), true
@@ -152,38 +157,34 @@ func (s *Server) operate(ctx context.Context, call *agentapi.Call) (*agentapi.Re
 		s.setLoggingLevel(c.GetLevel(), time.Duration(c.GetDuration().GetNanoseconds()))
 		return nil, nil
 	case agentapi.Call_PRUNE_IMAGES:
-		return nil, s.pruneImages(ctx, call.GetPruneImages().GetExcludedImages())
+		return nil, s.pruneImages(r.Context(), call.GetPruneImages().GetExcludedImages())
 	case agentapi.Call_LIST_FILES:
-		list, err := s.tree.Browse(call.GetListFiles().GetPath())
-		if err != nil {
-			return nil, filesError(err)
-		}
-		out := response(agentapi.Response_LIST_FILES)
-		out.ListFiles = &agentapi.Response_ListFiles{FileInfos: list}
-		return out, nil
+		return s.listFiles(r, call.GetListFiles().GetPath())
 	case agentapi.Call_READ_FILE:
-		return s.readFile(call.GetReadFile())
+		return s.readFile(r, call.GetReadFile())
 	}
-	snapshot, err := s.Backend.Snapshot(ctx)
+	snapshot, err := s.Backend.Snapshot(r.Context())
 	if err != nil {
 		return nil, refuse(http.StatusServiceUnavailable, "%s", err)
 	}
 	if !snapshot.Recovered {
 		return nil, refuse(http.StatusServiceUnavailable, "%s", core.ErrRecovering)
 	}
-	if out, handled, err := s.nestedCall(ctx, call); handled {
+	if out, handled, err := s.nestedCall(r.Context(), call, g.user); handled {
 		return out, err
 	}
-	return s.show(ctx, snapshot, call)
+	return s.show(r, snapshot, call)
 }
 
-// show answers from a snapshot.
-func (s *Server) show(ctx context.Context, snapshot *core.Snapshot, call *agentapi.Call) (*agentapi.Response, error) {
+// show answers from a snapshot, without what the sender of r may not view.
+func (s *Server) show(r *http.Request, whole *core.Snapshot, call *agentapi.Call) (*agentapi.Response, error) {
+	viewer := s.viewer(r)
+	snapshot := viewer.snapshot(whole)
 	switch call.GetType() {
 	case agentapi.Call_GET_METRICS:
 		out := response(agentapi.Response_GET_METRICS)
 		out.GetMetrics = &agentapi.Response_GetMetrics{}
-		values := s.metrics(snapshot)
+		values := s.metrics(whole)
 		names := make([]string, 0, len(values))
 		for name := range values {
 			names = append(names, name)
@@ -224,7 +225,8 @@ func (s *Server) show(ctx context.Context, snapshot *core.Snapshot, call *agenta
 		out := response(agentapi.Response_GET_CONTAINERS)
 		c := call.GetGetContainers()
 		out.GetContainers = &agentapi.Response_GetContainers{Containers: append(
-			s.containers(ctx, snapshot, c.GetShowNested()), s.madeContainers(ctx, c.GetShowNested(), c.GetShowStandalone())...)}
+			s.containers(r.Context(), viewer, whole, c.GetShowNested()),
+			s.madeContainers(r.Context(), viewer, whole, c.GetShowNested(), c.GetShowStandalone())...)}
 		return out, nil
 	case agentapi.Call_GET_OPERATIONS:
 		out := response(agentapi.Response_GET_OPERATIONS)
@@ -322,9 +324,12 @@ func getFrameworks(s *core.Snapshot) *agentapi.Response_GetFrameworks {
 
 // containers describes the live containers. What cannot be measured of one is left out,
 // and the others are listed all the same (MESOS-9365).
-func (s *Server) containers(ctx context.Context, snapshot *core.Snapshot, nested bool) []*agentapi.Response_GetContainers_Container {
+func (s *Server) containers(ctx context.Context, viewer *viewer, snapshot *core.Snapshot, nested bool) []*agentapi.Response_GetContainers_Container {
 	var out []*agentapi.Response_GetContainers_Container
 	each(snapshot, func(f core.FrameworkView, e core.ExecutorView, _ bool) {
+		if !viewer.container(e) {
+			return
+		}
 		for _, c := range e.Containers {
 			if _, isNested := c.ID.Parent(); isNested && !nested {
 				continue

@@ -4,14 +4,14 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
 
 	"agora.dev/agora/agent/containerizer"
 	"agora.dev/agora/agent/core"
-	"agora.dev/agora/agent/files"
+	"agora.dev/agora/auth/guard"
+	"agora.dev/agora/auth/httpauth"
 	"agora.dev/agora/internal/metrics"
 	"agora.dev/agora/internal/verbosity"
 )
@@ -53,10 +53,11 @@ type Config struct {
 	SessionDir string
 	Started    time.Time
 	Log        *slog.Logger
-	// Basic, when set, are the principals and secrets that operators need.
-	Basic map[string]string
-	// Realm begins the names of the realms.
-	Heartbeat time.Duration // of sessions; 30 s
+	// Access says who may do what. Tokens are the realm of executors.
+	Access guard.Access
+	// SwitchUser runs commands in containers as the user that they name, else as that of the container.
+	SwitchUser bool
+	Heartbeat  time.Duration // of sessions; 30 s
 	// Figures may be nil; it adds metrics that the snapshot does not have.
 	Figures func(emit func(name string, value float64))
 	// Timers are metrics that the snapshot does not have either.
@@ -66,7 +67,7 @@ type Config struct {
 // Server answers requests.
 type Server struct {
 	Config
-	tree     files.Tree
+	guard    *guard.Guard
 	sessions sessions
 	nested   nested
 	inputs   inputs
@@ -83,49 +84,69 @@ func New(config Config) *Server {
 	for _, id := range config.Standalone {
 		s.nested.made[id] = s.standaloneSandbox(id)
 	}
-	s.tree = s.attached
-	get := s.operator("mesos-agent-readonly")
-	s.routes = map[string]http.HandlerFunc{
-		"/api/v1/executor":       s.executorAPI,
-		"/api/v1":                s.operator("mesos-agent-readwrite")(s.operatorAPI),
-		"/state":                 get(s.legacyState),
-		"/health":                func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusOK) },
-		"/version":               s.legacyVersion,
-		"/flags":                 get(s.legacyFlags),
-		"/containers":            get(s.legacyContainers),
-		"/monitor/statistics":    get(s.legacyStatistics),
-		"/metrics/snapshot":      s.metricsSnapshot,
-		"/metrics/prometheus":    s.metricsPrometheus,
-		"/containerizer/debug":   get(func(w http.ResponseWriter, r *http.Request) { writeJSON(w, r, map[string]any{"pending": []any{}}) }),
-		"/api/agora/forward":     s.operator("mesos-agent-readwrite")(s.forward),
-		"/logging/toggle":        s.operator("mesos-agent-readwrite")(s.loggingToggle),
-		"/help":                  s.help,
-		"/files/browse":          get(s.filesBrowse),
-		"/files/read":            get(s.filesRead),
-		"/files/download":        get(s.filesDownload),
-		"/files/debug":           get(func(w http.ResponseWriter, r *http.Request) { writeJSON(w, r, s.attached()) }),
-		"/files/browse.json":     get(s.filesBrowse),
-		"/files/read.json":       get(s.filesRead),
-		"/files/download.json":   get(s.filesDownload),
-		"/system/stats.json":     get(s.systemStats),
-		"/metrics/snapshot.json": s.metricsSnapshot,
+	if s.Tokens != nil && s.Access.Executor == nil {
+		s.Access.Executor = httpauth.NewRealm(httpauth.AgentExecutor, s.Tokens)
+	}
+	s.guard = guard.New(guard.Config{Access: s.Access, Routes: routeTable})
+	s.routes = s.handlers()
+	for path, handler := range s.routes {
+		s.routes[path] = s.guard.Before(path, handler)
 	}
 	return s
 }
 
+func (s *Server) handlers() map[string]http.HandlerFunc {
+	return map[string]http.HandlerFunc{
+		"/api/v1/executor":     s.executorAPI,
+		"/api/v1":              s.operatorAPI,
+		"/state":               s.legacyState,
+		"/health":              func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) },
+		"/version":             s.legacyVersion,
+		"/flags":               s.legacyFlags,
+		"/containers":          s.legacyContainers,
+		"/monitor/statistics":  s.legacyStatistics,
+		"/metrics/snapshot":    s.metricsSnapshot,
+		"/metrics/prometheus":  s.metricsPrometheus,
+		"/containerizer/debug": func(w http.ResponseWriter, r *http.Request) { writeJSON(w, r, map[string]any{"pending": []any{}}) },
+		"/api/agora/forward":   s.forward,
+		"/logging/toggle":      s.loggingToggle,
+		"/help":                s.help,
+		"/files/browse":        s.filesBrowse,
+		"/files/read":          s.filesRead,
+		"/files/download":      s.filesDownload,
+		"/files/debug":         func(w http.ResponseWriter, r *http.Request) { writeJSON(w, r, targets(s.attachments(r.Context()))) },
+		"/system/stats":        s.systemStats,
+	}
+}
+
 var processName = regexp.MustCompile(`^/slave\(\d+\)(/|$)`)
 
-// ServeHTTP finds the handler by any of its spellings (mesos.md §1.5): with the process
-// name, with .json, with a trailing slash; a path without a handler goes to its longest
-// registered parent.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	path := r.URL.Path
+// endpoint is a path without the process's name and without a slash at its end.
+func endpoint(path string) string {
 	if at := processName.FindString(path); at != "" {
 		path = "/" + strings.TrimPrefix(path, at)
 	} else if rest, ok := strings.CutPrefix(path, "/agent/"); ok {
 		path = "/" + rest
 	}
-	path = strings.TrimRight(path, "/")
+	return strings.TrimRight(path, "/")
+}
+
+// Route gives the endpoint that a path names, in any spelling. What an endpoint has below it is not a name of it.
+func Route(path string) (string, bool) {
+	path = endpoint(path)
+	for _, name := range []string{path, strings.TrimSuffix(path, ".json")} {
+		if _, ok := routeTable[name]; ok {
+			return name, true
+		}
+	}
+	return "", false
+}
+
+// ServeHTTP finds the handler by any of its spellings (mesos.md §1.5): with the process
+// name, with .json, with a trailing slash; a path without a handler goes to its longest
+// registered parent.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	path := endpoint(r.URL.Path)
 	for at := path; at != ""; at = at[:strings.LastIndexByte(at, '/')] {
 		if handler := s.routes[at]; handler != nil {
 			handler(w, r)
@@ -137,50 +158,4 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	http.Error(w, "", http.StatusNotFound)
-}
-
-// operator wraps handlers that operators need a credential for, where one is configured.
-func (s *Server) operator(realm string) func(http.HandlerFunc) http.HandlerFunc {
-	return func(handler http.HandlerFunc) http.HandlerFunc {
-		return func(w http.ResponseWriter, r *http.Request) {
-			if !s.allowed(r) {
-				w.Header().Set("WWW-Authenticate", `Basic realm="`+realm+`"`)
-				http.Error(w, "", http.StatusUnauthorized)
-				return
-			}
-			handler(w, r)
-		}
-	}
-}
-
-// attached is the virtual file tree: each sandbox by its host path and by its Mesos
-// name, and the log.
-func (s *Server) attached() map[string]string {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	out := map[string]string{}
-	snapshot, err := s.Backend.Snapshot(ctx)
-	if err != nil {
-		return out
-	}
-	for _, list := range [][]core.FrameworkView{snapshot.Completed, snapshot.Frameworks} {
-		for _, f := range list {
-			for _, e := range append(append([]core.ExecutorView(nil), f.Completed...), f.Executors...) {
-				out[e.Sandbox] = e.Sandbox
-				out["/frameworks/"+string(e.Run.Key.Framework)+"/executors/"+string(e.Run.Key.Executor)+"/runs/latest"] = e.Sandbox
-				out[filepath.Join(filepath.Dir(e.Sandbox), "latest")] = e.Sandbox
-			}
-		}
-	}
-	s.nested.mu.Lock()
-	defer s.nested.mu.Unlock()
-	for id, sandbox := range s.nested.made {
-		if _, nested := id.Parent(); !nested {
-			out[sandbox] = sandbox
-		}
-	}
-	if s.LogFile != "" {
-		out["/slave/log"] = s.LogFile
-	}
-	return out
 }

@@ -51,14 +51,15 @@ const copySize = 32 << 10
 
 // launchSession runs a command in a live container and streams its output; the end of
 // the request ends the command.
-func (s *Server) launchSession(w http.ResponseWriter, r *http.Request, call *agentapi.Call_LaunchNestedContainerSession, out codec.MediaType) {
+func (s *Server) launchSession(w http.ResponseWriter, r *http.Request, call *agentapi.Call_LaunchNestedContainerSession, out codec.MediaType, g granted) {
 	media, err := streamType(r, out)
 	if err != nil {
 		answer(w, err)
 		return
 	}
 	id := containerizer.IDOf(call.GetContainerId())
-	opened, err := s.openSession(r.Context(), id, call)
+	opened, err := s.openSession(r.Context(), id, call, g.user)
+	s.changed(r, agentapi.Call_LAUNCH_NESTED_CONTAINER_SESSION, g, err)
 	if err != nil {
 		answer(w, err)
 		return
@@ -83,7 +84,7 @@ func streamType(r *http.Request, out codec.MediaType) (codec.MediaType, error) {
 	return media, nil
 }
 
-func (s *Server) openSession(ctx context.Context, id containerizer.ID, call *agentapi.Call_LaunchNestedContainerSession) (*session, error) {
+func (s *Server) openSession(ctx context.Context, id containerizer.ID, call *agentapi.Call_LaunchNestedContainerSession, user string) (*session, error) {
 	parent, nested := id.Parent()
 	if !nested {
 		return nil, refuse(http.StatusBadRequest,
@@ -101,7 +102,7 @@ func (s *Server) openSession(ctx context.Context, id containerizer.ID, call *age
 		return nil, err
 	}
 	spec := containerizer.Exec{
-		ID: id, Command: call.GetCommand(), KeepStdin: true, Sandbox: sandbox, User: call.GetCommand().GetUser(),
+		ID: id, Command: call.GetCommand(), KeepStdin: true, Sandbox: sandbox, User: user,
 	}
 	if tty := call.GetContainer().GetTtyInfo(); tty != nil {
 		spec.TTY = true
@@ -346,7 +347,12 @@ func (s *Server) attachInput(w http.ResponseWriter, r *http.Request) {
 		answer(w, refuse(http.StatusBadRequest, "Expecting 'attach_container_input.container_id' to be present in the first record"))
 		return
 	}
+	g, ok := s.askCall(w, r, &agentapi.Call{Type: agentapi.Call_ATTACH_CONTAINER_INPUT.Enum(), AttachContainerInput: first})
+	if !ok {
+		return
+	}
 	apply, release, err := s.takeInput(r.Context(), first.GetContainerId())
+	s.changed(r, agentapi.Call_ATTACH_CONTAINER_INPUT, g, err)
 	if err != nil {
 		answer(w, err)
 		return

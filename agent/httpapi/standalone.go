@@ -12,6 +12,7 @@ import (
 	"agora.dev/agora/agent/containerizer"
 	"agora.dev/agora/agent/core"
 	agentapi "agora.dev/agora/api/mesos/v1/agent"
+	"agora.dev/agora/auth"
 )
 
 func (s *Server) standaloneSandbox(id containerizer.ID) string {
@@ -85,7 +86,9 @@ func (s *Server) dropSandbox(id containerizer.ID, sandbox string) {
 }
 
 // madeContainers describes the live containers that were made by LAUNCH_CONTAINER.
-func (s *Server) madeContainers(ctx context.Context, nested, standalone bool) []*agentapi.Response_GetContainers_Container {
+//
+// Those in a container of an executor may be seen with that, others by who may see all.
+func (s *Server) madeContainers(ctx context.Context, viewer *viewer, snapshot *core.Snapshot, nested, standalone bool) []*agentapi.Response_GetContainers_Container {
 	s.nested.mu.Lock()
 	var ids []containerizer.ID
 	for id := range s.nested.made {
@@ -97,6 +100,10 @@ func (s *Server) madeContainers(ctx context.Context, nested, standalone bool) []
 	slices.Sort(ids)
 	var out []*agentapi.Response_GetContainers_Container
 	for _, id := range ids {
+		o := ownerOf(snapshot, id)
+		if o.known && !viewer.container(o.executor) || !o.known && !viewer.May(auth.ViewStandaloneContainer, auth.Any) {
+			continue
+		}
 		status, err := s.Containers.Status(ctx, id)
 		if err != nil || s.hasEnded(id) {
 			continue

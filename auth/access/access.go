@@ -7,9 +7,11 @@
 package access
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -62,6 +64,7 @@ func (o *Options) Flags(set *flags.Set) {
 	set.List(&o.Authorizers, "authorizers", "Accepted for compatibility: local, which is --acls.")
 	set.Bool(&o.Permissive, "permissive", "Allow what no rule of --acls matches, where the document says nothing of it.")
 	set.String(&o.Firewall, "firewall_rules", `Endpoints that are off: {"disabled_endpoints":{"paths":["/files/browse"]}}, or the file that holds it.`)
+	set.String(&o.RateLimits, "rate_limits", "Rates of principals: a JSON document, or the file that holds it.")
 	set.Path(&o.AuditLog, "audit_log", "File for the audit log, one JSON object a line; if not given it goes to the log.")
 	o.TLS.Flags(set)
 }
@@ -80,7 +83,11 @@ type Open struct {
 }
 
 // Realms names the two realms of a component.
-type Realms struct{ Readonly, Readwrite string }
+type Realms struct {
+	Readonly, Readwrite string
+	// Also are asked last, in both.
+	Also []httpauth.Authenticator
+}
 
 // Open reads the files. Close the result.
 func (o *Options) Open(realms Realms, log *slog.Logger) (*Open, error) {
@@ -101,24 +108,49 @@ func (o *Options) Open(realms Realms, log *slog.Logger) (*Open, error) {
 	if out.Firewall, err = parsed("firewall_rules", o.Firewall, firewall.Parse); err != nil {
 		return nil, err
 	}
-	if out.Readonly, err = out.Realm(realms.Readonly, o.Readonly); err != nil {
+	if out.Readonly, err = out.Realm(realms.Readonly, o.Readonly, realms.Also...); err != nil {
 		return nil, err
 	}
-	if out.Readwrite, err = out.Realm(realms.Readwrite, o.Readwrite); err != nil {
+	if out.Readwrite, err = out.Realm(realms.Readwrite, o.Readwrite, realms.Also...); err != nil {
 		return nil, err
 	}
 	return out, out.openAudit(o.AuditLog, log)
 }
 
-// Realm makes a realm that asks by all means that are configured, or nil when it is not wanted.
-func (p *Open) Realm(name string, wanted bool) (*httpauth.Realm, error) {
+// Realm makes a realm that asks by all means that are configured, and then by others, or nil when it is
+// not wanted.
+func (p *Open) Realm(name string, wanted bool, also ...httpauth.Authenticator) (*httpauth.Realm, error) {
 	if !wanted {
 		return nil, nil
 	}
 	if len(p.authenticators) == 0 {
 		return nil, fmt.Errorf("the realm %s is to ask for credentials, and none are configured: give a credentials file, --jwt_secret_key or --ssl_ca_file", name)
 	}
-	return httpauth.NewRealm(name, p.authenticators...), nil
+	return httpauth.NewRealm(name, append(slices.Clone(p.authenticators), also...)...), nil
+}
+
+// Listener serves by TLS when the options say so, and needs a certificate then.
+func (o *Options) Listener(plain net.Listener, source *tlsconfig.Source) (net.Listener, error) {
+	if !o.TLS.On() {
+		return plain, nil
+	}
+	config := source.Server()
+	if config == nil {
+		return nil, errors.New("--ssl_enabled needs --ssl_cert_file and --ssl_key_file")
+	}
+	return tls.NewListener(plain, config), nil
+}
+
+// Missing lists the options of the two realms that ask nobody.
+func (o *Options) Missing() []string {
+	var out []string
+	if !o.Readonly {
+		out = append(out, "--authenticate_http_readonly")
+	}
+	if !o.Readwrite {
+		out = append(out, "--authenticate_http_readwrite")
+	}
+	return out
 }
 
 func (p *Open) openAudit(path string, log *slog.Logger) (err error) {

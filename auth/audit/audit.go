@@ -58,7 +58,7 @@ func (l *Log) Changed(r *http.Request, what, detail string, status int) {
 
 func (l *Log) write(level slog.Level, text string, r *http.Request, what string, status int, key, value string) {
 	l.out.LogAttrs(context.Background(), level, text,
-		slog.String("principal", httpauth.PrincipalOf(r).Name()), slog.String("remote", r.RemoteAddr),
+		slog.String("principal", bounded(httpauth.PrincipalOf(r).String())), slog.String("remote", r.RemoteAddr),
 		slog.String("what", bounded(what)), slog.Int("status", status), slog.String(key, bounded(value)))
 }
 

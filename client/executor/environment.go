@@ -1,7 +1,10 @@
 package executor
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -27,6 +30,8 @@ type Environment struct {
 	// Token authenticates the executor; the caller should take its variable,
 	// MESOS_EXECUTOR_AUTHENTICATION_TOKEN, out of the environment of what it starts.
 	Token string
+	// TLS is how the agent's API is reached; nil: in plain text.
+	TLS *tls.Config
 }
 
 // ReadEnvironment reads the variables by way of lookup, which is os.Getenv in a process. It fails
@@ -45,6 +50,10 @@ func ReadEnvironment(lookup func(string) string) (Environment, error) {
 		return env, missing("MESOS_EXECUTOR_ID")
 	case env.Endpoint == "" && env.DomainSocket == "":
 		return env, missing("MESOS_AGENT_ENDPOINT")
+	}
+	var err error
+	if env.TLS, err = readTLS(lookup); err != nil {
+		return env, err
 	}
 	switch value := lookup("MESOS_CHECKPOINT"); value {
 	case "1", "true":
@@ -72,6 +81,27 @@ func ReadEnvironment(lookup func(string) string) (Environment, error) {
 		}
 	}
 	return env, nil
+}
+
+// readTLS reads Mesos's variables of TLS: LIBPROCESS_SSL_ENABLED, the roots in LIBPROCESS_SSL_CA_FILE (the system's
+// if not set), and LIBPROCESS_SSL_VERIFY_SERVER_CERT.
+func readTLS(lookup func(string) string) (*tls.Config, error) {
+	if on := lookup("LIBPROCESS_SSL_ENABLED"); on != "1" && on != "true" {
+		return nil, nil
+	}
+	verify := lookup("LIBPROCESS_SSL_VERIFY_SERVER_CERT")
+	config := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: verify == "0" || verify == "false"}
+	if path := lookup("LIBPROCESS_SSL_CA_FILE"); path != "" {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("read LIBPROCESS_SSL_CA_FILE: %w; the container has to see the file", err)
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(text) {
+			return nil, fmt.Errorf("read LIBPROCESS_SSL_CA_FILE: no certificate in %s", path)
+		}
+	}
+	return config, nil
 }
 
 func missing(name string) error {

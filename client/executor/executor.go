@@ -75,6 +75,9 @@ func New(config Config) *Client {
 	transport := &http.Transport{DialContext: dialer.DialContext, MaxIdleConnsPerHost: 4,
 		IdleConnTimeout: time.Minute, ResponseHeaderTimeout: answerTimeout}
 	url := "http://" + config.Endpoint + path
+	if config.TLS != nil {
+		url, transport.TLSClientConfig = "https://"+config.Endpoint+path, config.TLS
+	}
 	if config.DomainSocket != "" {
 		url = "http://agent" + path
 		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {

@@ -8,6 +8,8 @@ type OpenRelay struct {
 	Agent AgentID
 	// Token names the request that waits for the connection.
 	Token string
+	// Principal is who sent the request; empty: nobody was asked.
+	Principal string
 }
 
 func (OpenRelay) isOperatorCommand() {}
@@ -20,7 +22,11 @@ func (c *Core) openRelay(request RequestID, call OpenRelay) {
 	case a == nil || a.link == nil:
 		c.answer(request, 503, "Agent "+string(call.Agent)+" is not connected")
 	default:
-		c.toAgent(a, &link.FromMaster{Message: &link.FromMaster_OpenRelay{OpenRelay: &link.OpenRelay{Token: &call.Token}}})
+		open := &link.OpenRelay{Token: &call.Token}
+		if call.Principal != "" {
+			open.Principal = &call.Principal
+		}
+		c.toAgent(a, &link.FromMaster{Message: &link.FromMaster_OpenRelay{OpenRelay: open}})
 		c.answer(request, 200, "")
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"agora.dev/agora/auth/httpauth"
 	"agora.dev/agora/client/agentlink"
 	"agora.dev/agora/master/core"
 )
@@ -115,7 +116,8 @@ func (s *Server) agent(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.relays.done(token, wait)
-	conn, status, reason := s.relayTo(r.Context(), core.AgentID(id), token, wait)
+	open := core.OpenRelay{Agent: core.AgentID(id), Token: token, Principal: httpauth.PrincipalOf(r).Name()}
+	conn, status, reason := s.relayTo(r.Context(), open, wait)
 	if conn == nil {
 		text(w, status, reason)
 		return
@@ -127,11 +129,11 @@ func (s *Server) agent(w http.ResponseWriter, r *http.Request) {
 }
 
 // relayTo asks an agent for a connection, and waits for it.
-func (s *Server) relayTo(ctx context.Context, agent core.AgentID, token string, wait chan net.Conn) (net.Conn, int, string) {
+func (s *Server) relayTo(ctx context.Context, open core.OpenRelay, wait chan net.Conn) (net.Conn, int, string) {
 	ctx, cancel := context.WithTimeout(ctx, relayPatience)
 	defer cancel()
 	request, answered := s.requests.open()
-	if err := s.cfg.Post(ctx, core.OperatorCall{Request: request, Call: core.OpenRelay{Agent: agent, Token: token}}); err != nil {
+	if err := s.cfg.Post(ctx, core.OperatorCall{Request: request, Principal: open.Principal, Call: open}); err != nil {
 		s.requests.forget(request)
 		return nil, http.StatusServiceUnavailable, "Master is shutting down"
 	}
@@ -149,7 +151,7 @@ func (s *Server) relayTo(ctx context.Context, agent core.AgentID, token string, 
 			return nil, http.StatusServiceUnavailable, "Master is shutting down"
 		case <-ctx.Done():
 			s.requests.forget(request)
-			return nil, http.StatusGatewayTimeout, "Agent " + string(agent) + " gave no connection within " + relayPatience.String()
+			return nil, http.StatusGatewayTimeout, "Agent " + string(open.Agent) + " gave no connection within " + relayPatience.String()
 		}
 	}
 }

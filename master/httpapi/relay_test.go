@@ -6,11 +6,13 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"agora.dev/agora/auth/authtest"
 	"agora.dev/agora/client/agentlink"
 	"agora.dev/agora/master/core"
 )
@@ -18,11 +20,20 @@ import (
 // relayCluster is an edge whose core asks an agent that serves handler.
 func relayCluster(t *testing.T, handler http.HandlerFunc) *httptest.Server {
 	t.Helper()
-	e := newEdge(t)
+	return relayClusterWith(t, newEdge(t), handler, nil)
+}
+
+// relayClusterWith has an edge of its own; asked, if any, hears what agents are asked for.
+func relayClusterWith(t *testing.T, e *edge, handler http.HandlerFunc, asked func(core.OpenRelay)) *httptest.Server {
+	t.Helper()
 	var agents sync.WaitGroup
 	t.Cleanup(agents.Wait)
 	e.cfg.Link = http.NotFoundHandler()
-	e.router = newRouter(e.routes())
+	routes := e.routes()
+	for path, handler := range routes {
+		routes[path] = e.guard.Before(path, handler)
+	}
+	e.router = newRouter(routes)
 	web := httptest.NewServer(e)
 	t.Cleanup(web.Close)
 	address := strings.TrimPrefix(web.URL, "http://")
@@ -32,6 +43,9 @@ func relayCluster(t *testing.T, handler http.HandlerFunc) *httptest.Server {
 		open, relay := call.Call.(core.OpenRelay)
 		if !ok || !relay {
 			return post(ctx, event)
+		}
+		if asked != nil {
+			asked(open)
 		}
 		answer := core.Answer{Request: call.Request, Status: 200}
 		if open.Agent != "S0" {
@@ -46,13 +60,14 @@ func relayCluster(t *testing.T, handler http.HandlerFunc) *httptest.Server {
 }
 
 func serveRelay(t *testing.T, address, token string, handler http.HandlerFunc) {
-	conn, err := new(agentlink.Dialer).DialRelay(context.Background(), address, token)
+	dialer := agentlink.Dialer{Authorization: authtest.Basic("agents")} // where an edge asks
+	conn, err := dialer.DialRelay(context.Background(), address, token)
 	if err != nil {
 		t.Errorf("relay: %v", err)
 		return
 	}
 	defer conn.Close()
-	if again, err := new(agentlink.Dialer).DialRelay(context.Background(), address, token); err == nil {
+	if again, err := dialer.DialRelay(context.Background(), address, token); err == nil {
 		again.Close()
 		t.Error("a token was good twice")
 	}
@@ -93,6 +108,35 @@ func TestRequestForAnAgentIsPassedOn(t *testing.T) {
 		response.Body.Close()
 		if got := response.Status[:3] + " " + response.Header.Get("Agora-Agent") + " " + string(body); got != want {
 			t.Errorf("%s: %q, want %q", path, got, want)
+		}
+	}
+}
+
+// TestAgentsHearWhoAsks: the agent is told who the master has authenticated, and nobody else gets through.
+func TestAgentsHearWhoAsks(t *testing.T) {
+	all := callers(t)
+	var log strings.Builder
+	var heard []string
+	web := relayClusterWith(t, secured(t, all, &log), func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Header.Get("Authorization")) },
+		func(open core.OpenRelay) { heard = append(heard, open.Principal) })
+	for _, c := range all {
+		heard = nil
+		request, _ := http.NewRequest("GET", web.URL+"/agent/S0/state", nil)
+		if c.Authorization != "" {
+			request.Header.Set("Authorization", c.Authorization)
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(response.Body)
+		response.Body.Close()
+		want, named := 200, []string{c.Name}
+		if c.Status != 0 {
+			want, named = c.Status, nil
+		}
+		if response.StatusCode != want || !slices.Equal(heard, named) || want == 200 && len(body) > 0 {
+			t.Errorf("%s: %d, the agent heard of %q and got the credential %q", c.Name, response.StatusCode, heard, body)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,13 +36,16 @@ func TestSecuredMasterAndAgent(t *testing.T) {
 	}
 	port, agentPort := freePort(t), freePort(t)
 	addr := fmt.Sprintf("https://127.0.0.1:%d", port)
-	start(t, "agora master", "master", fmt.Sprintf("--port=%d", port), "--credentials="+write("credentials", "admin admin-secret\nagents agent-secret\nguest guest-secret\n"),
+	start(t, "agora master", "master", fmt.Sprintf("--port=%d", port), "--credentials="+write("credentials", "admin admin-secret\nagents agent-secret\nguest guest-secret\nops ops-secret\n"),
 		"--authenticate_http_readonly", "--authenticate_http_readwrite", "--authenticate_http_frameworks", "--authenticate_agents",
 		"--ssl_cert_file="+files.CertFile, "--ssl_key_file="+files.KeyFile,
 		`--acls={"register_agents":[{"principals":{"values":["agents"]},"agents":{"type":"ANY"}},{"principals":{"type":"NONE"},"agents":{"type":"ANY"}}],
 			"register_frameworks":[{"principals":{"values":["guest"]},"roles":{"type":"NONE"}}],"view_tasks":[{"principals":{"values":["guest"]},"users":{"type":"NONE"}}]}`)
 	start(t, "agora agent", "agent", fmt.Sprintf("--port=%d", agentPort), fmt.Sprintf("--master=127.0.0.1:%d", port), "--work_dir="+filepath.Join(dir, "agent"),
-		"--resources=cpus:2;mem:512;disk:100", "--credential="+write("credential", "agents agent-secret"), "--ssl_enabled", "--ssl_ca_file="+files.CAFile).farewell = syscall.SIGUSR1
+		"--resources=cpus:2;mem:512;disk:100", "--credential="+write("credential", "agents agent-secret"), "--ssl_enabled", "--ssl_ca_file="+files.CAFile,
+		"--http_credentials="+write("operators", "nobody here\n"), `--acls={"launch_nested_container_sessions_under_parent_with_user":[
+			{"principals":{"values":["admin"]},"users":{"type":"ANY"}},{"principals":{"type":"ANY"},"users":{"type":"NONE"}}],
+			"access_sandboxes":[{"principals":{"values":["guest"]},"users":{"type":"NONE"}}]}`).farewell = syscall.SIGUSR1
 	as := func(principal string, args ...string) (int, string, string) {
 		return agora(t, append([]string{"--master", addr, "--tls-ca", files.CAFile, "--principal", principal,
 			"--secret", "file://" + write(principal, principal+"-secret")}, args...)...)
@@ -55,6 +59,9 @@ func TestSecuredMasterAndAgent(t *testing.T) {
 	if code, out, errOut := as("admin", "run", "--name", "greeting", "builtin/shell", "--", "echo", "hello"); code != 0 || !strings.Contains(out, "hello") {
 		t.Errorf("run as admin: %d, %s%s", code, out, errOut)
 	}
+	securedAgent(t, agentPort, as, func(args ...string) {
+		start(t, "agora run", append([]string{"--master", addr, "--tls-ca", files.CAFile, "--principal", "admin", "--secret", "admin-secret", "run"}, args...)...)
+	})
 	if _, out, errOut := as("admin", "ps", "-a"); !strings.Contains(out, "greeting") {
 		t.Errorf("ps as admin: %s%s", out, errOut)
 	}
@@ -69,5 +76,37 @@ func TestSecuredMasterAndAgent(t *testing.T) {
 	}
 	if code, _, errOut := agora(t, "--master", addr, "--principal", "admin", "--secret", "admin-secret", "ps"); code == 0 || !strings.Contains(errOut, "certificate") {
 		t.Errorf("a master of an authority that is not trusted: %d, %s", code, errOut)
+	}
+}
+
+// securedAgent has principals whom the master knows ask for a task's container: the agent decides.
+func securedAgent(t *testing.T, port int, as func(principal string, args ...string) (int, string, string), run func(args ...string)) {
+	t.Helper()
+	run("--name", "busy", "builtin/shell", "--", "sh", "-c", "echo said; sleep 100")
+	eventually(t, "busy runs", 30*time.Second, func() error {
+		if _, out, errOut := as("admin", "ps", "busy"); !strings.Contains(out, "RUNNING") {
+			return errors.New(out + errOut)
+		}
+		return nil
+	})
+	if code, out, errOut := as("admin", "exec", "busy", "--", "echo", "inside"); code != 0 || out != "inside\n" {
+		t.Errorf("exec as admin: %d, %s%s", code, out, errOut)
+	}
+	if code, out, errOut := as("admin", "logs", "busy"); code != 0 || out != "said\n" {
+		t.Errorf("logs as admin: %d, %s%s", code, out, errOut)
+	}
+	if code, _, errOut := as("ops", "exec", "busy", "--", "echo", "inside"); code == 0 || !strings.Contains(errOut, "Not authorized: LAUNCH_NESTED_CONTAINER_SESSION") {
+		t.Errorf("exec as ops: %d, %s", code, errOut)
+	}
+	if code, out, errOut := as("ops", "logs", "busy"); code != 0 || out != "said\n" {
+		t.Errorf("logs as ops: %d, %s%s", code, out, errOut)
+	}
+	response, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/state", port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusUnauthorized {
+		t.Errorf("the agent itself: %s", response.Status)
 	}
 }

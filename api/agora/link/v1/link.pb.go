@@ -584,7 +584,10 @@ func (*FromMaster_OpenRelay) isFromMaster_Message() {}
 type OpenRelay struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Names the request that waits; whoever has it may answer. Good once.
-	Token         *string `protobuf:"bytes,1,req,name=token" json:"token,omitempty"`
+	Token *string `protobuf:"bytes,1,req,name=token" json:"token,omitempty"`
+	// Who sent the request, as the master has authenticated them; absent where the master asks
+	// nobody. The agent decides what they may do.
+	Principal     *string `protobuf:"bytes,2,opt,name=principal" json:"principal,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -622,6 +625,13 @@ func (*OpenRelay) Descriptor() ([]byte, []int) {
 func (x *OpenRelay) GetToken() string {
 	if x != nil && x.Token != nil {
 		return *x.Token
+	}
+	return ""
+}
+
+func (x *OpenRelay) GetPrincipal() string {
+	if x != nil && x.Principal != nil {
+		return *x.Principal
 	}
 	return ""
 }
@@ -2468,9 +2478,10 @@ const file_agora_link_v1_link_proto_rawDesc = "" +
 	"drainAgent\x129\n" +
 	"\n" +
 	"open_relay\x18( \x01(\v2\x18.agora.link.v1.OpenRelayH\x00R\topenRelayB\t\n" +
-	"\amessage\"!\n" +
+	"\amessage\"?\n" +
 	"\tOpenRelay\x12\x14\n" +
-	"\x05token\x18\x01 \x02(\tR\x05token\"\x89\x02\n" +
+	"\x05token\x18\x01 \x02(\tR\x05token\x12\x1c\n" +
+	"\tprincipal\x18\x02 \x01(\tR\tprincipal\"\x89\x02\n" +
 	"\bRegister\x12)\n" +
 	"\x05agent\x18\x01 \x02(\v2\x13.mesos.v1.AgentInfoR\x05agent\x12I\n" +
 	"\x16checkpointed_resources\x18\x02 \x03(\v2\x12.mesos.v1.ResourceR\x15checkpointedResources\x12\x18\n" +

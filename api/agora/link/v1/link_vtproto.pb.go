@@ -675,6 +675,13 @@ func (m *OpenRelay) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.Principal != nil {
+		i -= len(*m.Principal)
+		copy(dAtA[i:], *m.Principal)
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(len(*m.Principal)))
+		i--
+		dAtA[i] = 0x12
+	}
 	if m.Token == nil {
 		return 0, fmt.Errorf("proto: required field token not set")
 	} else {
@@ -2959,6 +2966,10 @@ func (m *OpenRelay) SizeVT() (n int) {
 		l = len(*m.Token)
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 	}
+	if m.Principal != nil {
+		l = len(*m.Principal)
+		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -4942,6 +4953,39 @@ func (m *OpenRelay) UnmarshalVT(dAtA []byte) error {
 			m.Token = &s
 			iNdEx = postIndex
 			hasFields[0] |= uint64(0x00000001)
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Principal", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			s := string(dAtA[iNdEx:postIndex])
+			m.Principal = &s
+			iNdEx = postIndex
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])
