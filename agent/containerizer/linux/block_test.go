@@ -18,6 +18,9 @@ import (
 // newDisk is a file system of 64 MB on a block device of its own.
 func newDisk(t *testing.T) (dir string, device specs.LinuxThrottleDevice) {
 	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
 	format, err := exec.LookPath("mke2fs")
 	if err != nil {
 		if format, err = exec.LookPath("/usr/sbin/mke2fs"); err != nil {

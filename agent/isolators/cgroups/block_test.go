@@ -54,19 +54,19 @@ func TestBlockStatisticsOfEachKernel(t *testing.T) {
 func TestSchedulersFigures(t *testing.T) {
 	number := func(n uint64) *uint64 { return &n }
 	bfq := files(t, map[string]string{"blkio.bfq.io_service_bytes": "8:0 Read 4096\n8:0 Total 4096\nTotal 4096\n", "blkio.bfq.io_serviced": "8:0 Read 1\n8:0 Total 1\nTotal 1\n",
-		"blkio.bfq.io_service_bytes_recursive": "8:0 Read 8192\nTotal 8192\n"})
+		"blkio.bfq.io_service_bytes_recursive": "8:0 Read 8192\nTotal 8192\n", "blkio.bfq.io_serviced_recursive": "8:0 Read 2\nTotal 2\n"})
 	cfq := files(t, map[string]string{"blkio.io_serviced": "8:0 Sync 2\nTotal 2\n", "blkio.io_queued": "8:0 Async 0\nTotal 0\n", "blkio.io_merged": "8:0 Sync 1\n",
 		"blkio.io_wait_time": "8:0 Sync 9\n", "blkio.io_service_time": "8:0 Sync 7\n", "blkio.time": "8:0 12\n", "blkio.sectors": "8:0 16\n",
-		"blkio.time_recursive": "8:0 13\n", "blkio.bfq.io_serviced": "8:0 Sync 99\n"})
+		"blkio.time_recursive": "8:0 13\n", "blkio.io_serviced_recursive": "8:0 Sync 3\nTotal 3\n", "blkio.bfq.io_serviced": "8:0 Sync 99\n"})
 	for _, c := range []struct {
 		name, dir      string
 		own, recursive []Scheduled
 	}{
 		{"BFQ", bfq, []Scheduled{{Major: 8, Serviced: map[string]uint64{"Read": 1, "Total": 1}, ServiceBytes: map[string]uint64{"Read": 4096, "Total": 4096}}},
-			[]Scheduled{{Major: 8, ServiceBytes: map[string]uint64{"Read": 8192}}}},
+			[]Scheduled{{Major: 8, Serviced: map[string]uint64{"Read": 2}, ServiceBytes: map[string]uint64{"Read": 8192}}}},
 		{"CFQ", cfq, []Scheduled{{Major: 8, Sectors: number(16), Time: number(12), Serviced: map[string]uint64{"Sync": 2}, Queued: map[string]uint64{"Async": 0},
 			Merged: map[string]uint64{"Sync": 1}, WaitTime: map[string]uint64{"Sync": 9}, ServiceTime: map[string]uint64{"Sync": 7}}},
-			[]Scheduled{{Major: 8, Time: number(13)}}},
+			[]Scheduled{{Major: 8, Time: number(13), Serviced: map[string]uint64{"Sync": 3}}}},
 		{"neither", t.TempDir(), nil, nil},
 	} {
 		own, recursive := Group{Paths: map[string]string{"blkio": c.dir}}.Scheduled()

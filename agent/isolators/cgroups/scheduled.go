@@ -30,6 +30,14 @@ func (g Group) Scheduled() (own, recursive []Scheduled) {
 	if _, err := os.Stat(filepath.Join(dir, "blkio.io_serviced")); err == nil {
 		prefix = "blkio."
 	}
+	used := false // most groups have nothing: one file says so
+	eachField(dir, prefix+"io_serviced_recursive", func(f []string) {
+		_, _, device := deviceNumber(f[0])
+		used = used || device
+	})
+	if !used {
+		return nil, nil
+	}
 	return scheduled(dir, prefix, ""), scheduled(dir, prefix, "_recursive")
 }
 
