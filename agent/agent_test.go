@@ -437,6 +437,7 @@ func TestBadOptionsAreOneClearLine(t *testing.T) {
 		"only one of --check_agent_port": func(c *Config) { c.CheckAgentPortRangeOnly, c.ContainerPortsIsolatedRange = true, "[1-2]" },
 		"--container_ports_isolated_ran": func(c *Config) { c.ContainerPortsIsolatedRange = "1-2" },
 		"--container_ports_watch_interv": func(c *Config) { c.ContainerPortsWatchInterval = 0 },
+		"--nvidia_gpu_devices needs gpu": func(c *Config) { c.NvidiaGPUDevices = "0" },
 		"--allowed_devices: device /dev": func(c *Config) {
 			c.AllowedDevices = `{"allowed_devices":[{"device":{"path":"/dev/none"},"access":{"read":true}}]}`
 		},

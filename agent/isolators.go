@@ -19,7 +19,9 @@ import (
 // IsolatorOptions are the options of isolators, under the names of Mesos.
 type IsolatorOptions struct {
 	PortOptions
-	Isolation string
+	// NvidiaGPUDevices are indices of GPUs, as 0,1.
+	NvidiaGPUDevices string
+	Isolation        string
 	// CgroupsRoot is the group below which an agent has its own.
 	CgroupsRoot             string
 	CgroupsEnableCFS        bool
@@ -69,6 +71,7 @@ func (c *Config) isolatorFlags(set *flags.Set) {
 	set.String(&c.AllowedDevices, "allowed_devices", "devices that every container can use beside null, zero, full, random, urandom, tty, console, ptmx, pts and tun, "+
 		`as {"allowed_devices":[{"device":{"path":"/dev/fuse"},"access":{"read":true,"write":true}}]}`)
 	c.portFlags(set)
+	set.String(&c.NvidiaGPUDevices, "nvidia_gpu_devices", "GPUs that the isolator gpu/nvidia offers, as 0,1 in the order of nvidia-smi, with gpus:2 in --resources; default: all")
 	set.Path(&c.SeccompConfigDir, "seccomp_config_dir", "directory of filters of system calls, in Docker's format, that tasks may name")
 	set.String(&c.SeccompProfileName, "seccomp_profile_name", "the filter of tasks that name none, a file of that directory; default: a built-in one")
 	set.Bool(&c.DisallowSharingPID, "disallow_sharing_agent_pid_namespace", "refuse tasks that ask for the agent's pid namespace")
@@ -105,6 +108,9 @@ func (c *Config) checkIsolators() error {
 		return err
 	}
 	if _, err := c.Devices(); err != nil {
+		return err
+	}
+	if _, _, err := c.GPUs(); err != nil {
 		return err
 	}
 	return errors.Join(policy.Check(), c.Seccomp().Check())

@@ -81,6 +81,9 @@ func (a *Agent) info() (*mesos.AgentInfo, error) {
 	if err != nil {
 		return nil, err
 	}
+	if all, err = c.withGPUs(all); err != nil {
+		return nil, err
+	}
 	attributes, err := parseAttributes(c.Attributes)
 	if err != nil {
 		return nil, err

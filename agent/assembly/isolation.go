@@ -37,12 +37,17 @@ func isolation(config agent.Config) (linux.Isolation, error) {
 	if err != nil {
 		return linux.Isolation{}, err
 	}
+	driver, gpus, err := config.GPUs()
+	if err != nil {
+		return linux.Isolation{}, err
+	}
 	return linux.Isolation{
 		On: on, EnforceCPU: config.CgroupsEnableCFS, LimitSwap: config.CgroupsLimitSwap,
 		RevocableCPULowPriority: config.RevocableCPULowPriority, CountProcesses: config.CountProcesses,
 		Capabilities: policy, Seccomp: config.Seccomp(), Devices: devices,
 		DisallowSharingPID: config.DisallowSharingPID, DisallowSharingIPC: config.DisallowSharingIPC, ShmSize: config.DefaultShmSize,
 		Ports:      linux.Ports{Rules: rules, Interval: config.ContainerPortsWatchInterval},
+		GPUs:       linux.GPUs{Driver: driver, Offered: gpus},
 		NetClasses: classes, Perf: linux.Perf{Events: events, Interval: config.PerfInterval, Duration: config.PerfDuration},
 	}, nil
 }

@@ -55,6 +55,7 @@ type Containerizer struct {
 	hierarchy cgroups.Hierarchy
 	secrets   *secrets.Store
 	watcher   *cgroups.Watcher // nil without memory controller
+	gpus      *gpus            // nil without their isolator
 	closing   chan struct{}
 	// failedDestroys counts containers that could not be destroyed.
 	failedDestroys atomic.Uint64
@@ -129,6 +130,9 @@ func New(config Config) (*Containerizer, error) {
 	}
 	c := &Containerizer{config: config, log: config.Log, hierarchy: hierarchy, secrets: files, closing: make(chan struct{}),
 		lives: containerizer.NewLives(), boxes: map[containerizer.ID]*box{}}
+	if c.gpus, err = openGPUs(config.Isolation); err != nil {
+		return nil, err
+	}
 	if hierarchy.Has("memory") {
 		if c.watcher, err = cgroups.NewWatcher(); err != nil {
 			return nil, err
@@ -200,6 +204,7 @@ func (c *Containerizer) abandon(b *box) {
 	}
 	_ = c.removeDir(b.id)
 	c.detach(b.id)
+	c.releaseGPUs(b.id)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.lives.End(b.id)
@@ -324,6 +329,7 @@ func (c *Containerizer) await(b *box) {
 	}
 	// Before anybody hears of the end: the ports it had mapped may be given to the next.
 	c.detach(b.id)
+	c.releaseGPUs(b.id)
 	close(b.ended)
 }
 

@@ -46,6 +46,8 @@ type Isolation struct {
 	Perf Perf
 	// Ports say what containers may listen on.
 	Ports Ports
+	// GPUs are what the isolator gpu/nvidia gives out.
+	GPUs GPUs
 	// Devices are what every container can use beside the harmless ones (Mesos
 	// --allowed_devices).
 	Devices devices.List

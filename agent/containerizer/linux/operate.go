@@ -76,6 +76,7 @@ func (c *Containerizer) adopt(id containerizer.ID, f launcher.Container) (contai
 			return containerizer.Recovered{}, fmt.Errorf("container %s: %w", id, err)
 		}
 	}
+	c.adoptGPUs(b)
 	c.mu.Lock()
 	err := c.lives.Begin(id, true)
 	c.boxes[id] = b

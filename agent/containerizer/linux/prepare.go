@@ -53,7 +53,11 @@ func (c *Containerizer) prepare(ctx context.Context, b *box, spec containerizer.
 	if err := c.classify(b, oci); err != nil {
 		return out, err
 	}
-	if err := c.volumes(ctx, b, oci, placing{spec: spec, root: root, sandbox: sandbox}); err != nil {
+	p := placing{spec: spec, root: root, sandbox: sandbox}
+	if err := c.giveGPUs(b, oci, p); err != nil {
+		return out, err
+	}
+	if err := c.volumes(ctx, b, oci, p); err != nil {
 		return out, err
 	}
 	if out.Pause {

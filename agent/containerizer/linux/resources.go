@@ -126,13 +126,14 @@ func (c *Containerizer) Update(_ context.Context, id containerizer.ID, resources
 		return fmt.Errorf("update container %s: %w", id, err)
 	}
 	c.mu.Lock()
+	next.GPUs = b.GPUs
 	b.state, b.lower = next, later
 	c.mu.Unlock()
 	if err := next.save(c.dir(id)); err != nil {
 		// The limits hold; the next agent would report the old ones.
 		c.log.Warn("record of container not written", "container", id, "error", err)
 	}
-	return nil
+	return c.resizeGPUs(b, resources)
 }
 
 // lowerLater tries once more what Update could not do.

@@ -19,8 +19,10 @@ type state struct {
 	LimitCPUs   float64 // 0 for none
 	Debug       bool
 	// Ports are the host's that it was given.
-	Ports  resources.Ranges `json:",omitempty"`
-	Layers []string         `json:",omitempty"` // of its image
+	Ports resources.Ranges `json:",omitempty"`
+	// GPUs are its own, by index.
+	GPUs   []int    `json:",omitempty"`
+	Layers []string `json:",omitempty"` // of its image
 	// NetClass is the container's class of network packets; 0 for none.
 	NetClass uint32 `json:",omitempty"`
 	// Shm is the directory of the host that it has as /dev/shm, and that a nested container

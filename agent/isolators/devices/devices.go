@@ -92,12 +92,15 @@ func Parse(text string) (List, error) {
 }
 
 // Find describes the device at a path of this host, without any access.
-func Find(path string) (Device, error) {
+func Find(path string) (Device, error) { return FindBelow("/", path) }
+
+// FindBelow is Find for a host whose files are below root.
+func FindBelow(root, path string) (Device, error) {
 	if clean := filepath.Clean(path); clean != path || !strings.HasPrefix(clean, "/dev/") {
 		return Device{}, fmt.Errorf("device %q: its path must be absolute and below /dev", path)
 	}
 	var stat unix.Stat_t
-	if err := unix.Stat(path, &stat); err != nil {
+	if err := unix.Stat(filepath.Join(root, path), &stat); err != nil {
 		return Device{}, &os.PathError{Op: "device", Path: path, Err: err}
 	}
 	d := Device{Path: path, Major: int64(unix.Major(stat.Rdev)), Minor: int64(unix.Minor(stat.Rdev))}

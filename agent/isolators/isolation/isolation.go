@@ -27,6 +27,7 @@ const (
 	NetPrio   = "cgroups/net_prio"
 	PerfEvent = "cgroups/perf_event"
 	Ports     = "network/ports"
+	GPU       = "gpu/nvidia"
 	PosixCPU  = "posix/cpu"
 	PosixMem  = "posix/mem"
 )
@@ -34,12 +35,12 @@ const (
 // controllers are those that an isolator of a resource needs.
 var controllers = map[string]string{
 	CPU: "cpu", Memory: "memory", BlockIO: "blkio", "cgroups/pids": "pids", "cgroups/devices": "devices",
-	Cpuset: "cpuset", Hugetlb: "hugetlb", NetCls: "net_cls", NetPrio: "net_prio", PerfEvent: "perf_event", Ports: "pids",
+	Cpuset: "cpuset", Hugetlb: "hugetlb", NetCls: "net_cls", NetPrio: "net_prio", PerfEvent: "perf_event", Ports: "pids", GPU: "devices",
 }
 
 // optional work when they are named, and do not otherwise. Every container has its own group of each controller
 // that the host has; for Cpuset, Hugetlb and NetPrio that is all there is to do, as in Mesos.
-var optional = []string{CPU, Memory, BlockIO, Cpuset, Hugetlb, NetCls, NetPrio, PerfEvent, Ports, PosixCPU, PosixMem}
+var optional = []string{CPU, Memory, BlockIO, Cpuset, Hugetlb, NetCls, NetPrio, PerfEvent, Ports, GPU, PosixCPU, PosixMem}
 
 // always hold, named or not.
 var always = []string{
@@ -51,7 +52,6 @@ var always = []string{
 // missing are isolators of Mesos that Agora does not have.
 var missing = map[string]string{
 	"disk/du": "not built", "posix/disk": "not built", "disk/xfs": "not built",
-	"gpu/nvidia":   "not built",
 	"appc/runtime": "Appc images are not supported", "docker/volume": "Docker volume drivers are not supported",
 	"filesystem/shared": "deprecated in Mesos; use volumes with a sandbox path", "network/port_mapping": "use bridge networks with port mappings",
 	"volume/csi":         "CSI volumes are not supported",
