@@ -16,6 +16,7 @@ import (
 	"agora.dev/agora/agent/isolators/cgroups"
 	"agora.dev/agora/agent/isolators/cni"
 	"agora.dev/agora/agent/isolators/isolation"
+	"agora.dev/agora/agent/isolators/ports"
 	"agora.dev/agora/agent/isolators/secrets"
 	"agora.dev/agora/agent/launcher"
 	"agora.dev/agora/agent/launcher/template"
@@ -143,6 +144,9 @@ func New(config Config) (*Containerizer, error) {
 		c.work.Go(c.sample)
 	}
 	if c.isolatesPorts() {
+		if _, err := ports.Listening(); err != nil {
+			return nil, errors.Join(fmt.Errorf("%s: %w", isolation.Ports, err), c.Close())
+		}
 		c.work.Go(c.watchPorts)
 	}
 	return c, nil

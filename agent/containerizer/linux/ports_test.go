@@ -97,7 +97,7 @@ func (w *wired) isolatePorts(rules ports.Rules, log *slog.Logger) {
 
 func TestContainersListenOnPortsThatTheyWereGiven(t *testing.T) {
 	eachLauncher(t, func(t *testing.T, w *wired) {
-		w.isolatePorts(ports.Rules{Enforce: true}, nil)
+		w.isolatePorts(ports.Rules{Enforce: true}, slog.New(slog.DiscardHandler))
 		w.launch(w.listening("good", 18081, 18080, 18081))
 		own := on(withImage(w.spec("own", server)), 18082)
 		w.launch(own)
@@ -123,7 +123,7 @@ func TestContainersListenOnPortsThatTheyWereGiven(t *testing.T) {
 
 func TestTasksOfAPodListenOnItsPorts(t *testing.T) {
 	eachLauncher(t, func(t *testing.T, w *wired) {
-		w.isolatePorts(ports.Rules{Enforce: true}, nil)
+		w.isolatePorts(ports.Rules{Enforce: true}, slog.New(slog.DiscardHandler))
 		root := w.spec("pod", "")
 		root.Command, root.Resources = nil, append(root.Resources, portResource(18081, 18082)...)
 		w.launch(root)

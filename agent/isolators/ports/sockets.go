@@ -30,10 +30,10 @@ func Listening() (Sockets, error) {
 		request := nl.NewNetlinkRequest(nl.SOCK_DIAG_BY_FAMILY, unix.NLM_F_DUMP)
 		request.AddRawData(question(family))
 		answers, err := request.Execute(unix.NETLINK_INET_DIAG, 0)
+		if errors.Is(err, unix.ENOENT) {
+			return nil, errors.New("list listening sockets: the kernel does not tell of them; modprobe tcp_diag")
+		}
 		if err != nil {
-			if family == unix.AF_INET6 && errors.Is(err, unix.ENOENT) {
-				continue // a kernel without IPv6
-			}
 			return nil, fmt.Errorf("list listening sockets: %w", err)
 		}
 		for _, a := range answers {
