@@ -2,6 +2,7 @@ package launchertest
 
 import (
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -19,6 +20,7 @@ func Run(t *testing.T, open Factory) {
 		{"RestartFindsContainers", restartFinds}, {"EndIsRecordedWithoutLauncher", endWithout},
 		{"Walls", walls}, {"ProbeFindsNoWayOut", probing}, {"TerminalLosesNothing", terminal}, {"TerminalTakesInput", terminalInput}, {"MissingCommand", missingCommand}, {"MemoryLimitKillsAlone", memoryLimit}, {"LimitsAreWritten", limitsAreWritten},
 		{"PidsLimit", pidsLimit}, {"HundredAtOnceLeaveNothing", manyAtOnce}, {"LinksDoNotLeadOut", targetLinks},
+		{"EndsAtOnceAreOneEnd", endsAtOnce},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(NewRig(t, open)) })
 	}
@@ -125,5 +127,27 @@ func endWithout(r *Rig) {
 	exit, err := r.Wait(r.Context(), "alone")
 	if err != nil || !exit.Known || code(exit) != 8 {
 		r.T.Errorf("got %+v, %v, want code 8", exit, err)
+	}
+}
+
+// endsAtOnce destroys a container from several sides: who is over a limit is ended while its
+// task is killed.
+func endsAtOnce(r *Rig) {
+	request := r.Request("wanted", "sleep 1000")
+	if _, err := r.Start(r.Context(), request); err != nil {
+		r.T.Fatal(err)
+	}
+	ctx := r.Context()
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			if err := r.Destroy(ctx, "wanted"); err != nil {
+				r.T.Errorf("destroy: %v", err)
+			}
+		})
+	}
+	all.Wait()
+	if err := r.Remove(ctx, "wanted"); err != nil {
+		r.T.Errorf("remove: %v", err)
 	}
 }

@@ -169,6 +169,9 @@ func (l *Launcher) children(id string) (out []string) {
 
 // clear has the runtime forget the container, and removes its groups.
 func (l *Launcher) clear(ctx context.Context, c *container) error {
+	// Who ends a container and who removes it may come at once, and a runtime deletes once.
+	c.clearing.Lock()
+	defer c.clearing.Unlock()
 	if _, err := os.Stat(filepath.Join(l.dir, "runtime", c.ID)); err == nil {
 		in := invocation{scene: scene{hidden: l.hidden}, argv: []string{"delete", "--force"}, id: c.ID}
 		if err := l.invoke(ctx, in, nil); err != nil {

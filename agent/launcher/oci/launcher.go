@@ -58,6 +58,8 @@ type container struct {
 	place placement
 	done  chan struct{}
 	exit  launcher.Exit // set before done is closed
+	// clearing is held while the runtime forgets the container.
+	clearing sync.Mutex
 	// pidfd is nil before the start and after the end; mu of the launcher guards it.
 	pidfd *os.File
 	tty   *os.File
