@@ -53,7 +53,7 @@ func (c *Core) containerLaunchFailed(e ContainerLaunchFailed) {
 	}
 	delete(c.containers, e.ID)
 	if have.exec.cause == nil {
-		have.exec.cause = &cause{mesos.TaskStatus_REASON_CONTAINER_LAUNCH_FAILED, e.Message}
+		have.exec.cause = &cause{reason: mesos.TaskStatus_REASON_CONTAINER_LAUNCH_FAILED, message: e.Message}
 	}
 	c.executorEnded(have.exec, containerizer.Termination{})
 }
@@ -73,7 +73,7 @@ func (c *Core) containerNotUpdated(e ContainerNotUpdated) {
 	}
 	run := have.exec
 	c.note("container not updated", "container", e.ID, "error", e.Message)
-	run.cause = &cause{mesos.TaskStatus_REASON_CONTAINER_UPDATE_FAILED, "Failed to update resources for container: " + e.Message}
+	run.cause = &cause{reason: mesos.TaskStatus_REASON_CONTAINER_UPDATE_FAILED, message: "Failed to update resources for container: " + e.Message}
 	run.state = terminating
 	c.destroy(run)
 }

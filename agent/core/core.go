@@ -18,22 +18,24 @@ type Core struct {
 	config Config
 	info   *mesos.AgentInfo // with the ID once there is one
 
-	recovered   bool
-	stopping    bool // everything is being killed, then Exit
-	stopErr     error
-	forget      bool // and the ID then
-	drain       *mesos.DrainConfig
-	drainSince  time.Time
-	total       resources.Resources // with reservations and volumes as of now
-	operations  operations
-	session     session
-	frameworks  map[FrameworkID]*framework
-	completed   []*framework // oldest first
-	containers  map[containerizer.ID]*container
-	connections map[ConnectionID]*executorRun
-	updates     *statusupdates.Manager
-	timers      timers
-	counters    Counters
+	recovered  bool
+	stopping   bool // everything is being killed, then Exit
+	stopErr    error
+	forget     bool // and the ID then
+	drain      *mesos.DrainConfig
+	drainSince time.Time
+	total      resources.Resources // with reservations and volumes as of now
+	operations operations
+	// oversubscribed is the last estimate: what is lent, and what may be.
+	oversubscribed resources.Resources
+	session        session
+	frameworks     map[FrameworkID]*framework
+	completed      []*framework // oldest first
+	containers     map[containerizer.ID]*container
+	connections    map[ConnectionID]*executorRun
+	updates        *statusupdates.Manager
+	timers         timers
+	counters       Counters
 
 	now     time.Time
 	out     *Ready
@@ -48,6 +50,7 @@ type Counters struct {
 	ValidUpdates, InvalidUpdates      int
 	ValidMessages, InvalidMessages    int
 	LaunchErrors, ExecutorsTerminated int
+	Preempted                         int // executors
 	Registrations                     int
 }
 
@@ -93,10 +96,12 @@ type executorRun struct {
 	destroying bool
 }
 
-// cause is what tasks are told when their executor is ended by the agent.
+// cause is what tasks are told when their executor is ended by the agent. Without a state they
+// have FAILED.
 type cause struct {
 	reason  mesos.TaskStatus_Reason
 	message string
+	state   mesos.TaskState
 }
 
 // launch is one task, or one task group, to deliver.
@@ -187,6 +192,10 @@ func (c *Core) handle(event Event) {
 		c.containerNotUpdated(e)
 	case ContainerProbed:
 		c.containerProbed(e)
+	case Oversubscribable:
+		c.oversubscribable(e)
+	case Preempt:
+		c.preempt(e)
 	case ShutDown:
 		c.shutDown(e)
 	case Tick:

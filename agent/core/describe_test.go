@@ -158,6 +158,8 @@ func (w *world) describeMessage(m *link.FromAgent) string {
 		return w.describeOperation(m.OperationUpdate)
 	case *link.FromAgent_ExitedExecutor:
 		return fmt.Sprintf("exited executor %s %d", m.ExitedExecutor.GetExecutorId().GetValue(), m.ExitedExecutor.GetStatus())
+	case *link.FromAgent_UpdateAgent:
+		return "oversubscribed " + listed(m.UpdateAgent.GetOversubscribed())
 	case *link.FromAgent_Pong:
 		return "pong"
 	case *link.FromAgent_Drained:

@@ -148,11 +148,11 @@ func (c *Core) expire() {
 func (c *Core) deadlinePassed(e *executorRun) {
 	switch {
 	case e.state == registering && e.reconnect:
-		e.cause = &cause{mesos.TaskStatus_REASON_EXECUTOR_REREGISTRATION_TIMEOUT,
-			"Executor did not re-register within " + durationText(c.config.Timers.ExecutorReregistration)}
+		e.cause = &cause{reason: mesos.TaskStatus_REASON_EXECUTOR_REREGISTRATION_TIMEOUT,
+			message: "Executor did not re-register within " + durationText(c.config.Timers.ExecutorReregistration)}
 	case e.state == registering:
-		e.cause = &cause{mesos.TaskStatus_REASON_EXECUTOR_REGISTRATION_TIMEOUT,
-			"Executor did not register within " + durationText(c.config.Timers.ExecutorRegistration)}
+		e.cause = &cause{reason: mesos.TaskStatus_REASON_EXECUTOR_REGISTRATION_TIMEOUT,
+			message: "Executor did not register within " + durationText(c.config.Timers.ExecutorRegistration)}
 	case e.state != terminating:
 		return
 	}
@@ -296,6 +296,8 @@ func (c *Core) verdict(e *executorRun, how containerizer.Termination, queued boo
 		return state, reason, how.Message
 	case e.givenUp():
 		return e.framework.lostState(mesos.TaskState_TASK_GONE), e.cause.reason, e.cause.message
+	case e.cause != nil && e.cause.state != 0:
+		return e.cause.state, e.cause.reason, e.cause.message
 	case e.cause != nil:
 		return failed, e.cause.reason, e.cause.message
 	case queued:

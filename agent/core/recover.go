@@ -316,7 +316,7 @@ func (e *executorRun) started() bool {
 
 // abandon ends a built-in executor that cannot be resumed.
 func (c *Core) abandon(e *executorRun, live bool) {
-	e.cause = &cause{mesos.TaskStatus_REASON_EXECUTOR_TERMINATED, "The executor's state on disk could not be read"}
+	e.cause = &cause{reason: mesos.TaskStatus_REASON_EXECUTOR_TERMINATED, message: "The executor's state on disk could not be read"}
 	if live {
 		c.send(DestroyContainer{ID: e.run.Container})
 	}

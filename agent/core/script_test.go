@@ -168,6 +168,9 @@ func taskInfo(id string) *mesos.TaskInfo {
 	if strings.HasPrefix(id, "checked") {
 		addChecks(info)
 	}
+	if strings.HasPrefix(id, "soft") {
+		info.Resources[0].Revocable = &mesos.Resource_RevocableInfo{}
+	}
 	return info
 }
 
@@ -376,6 +379,8 @@ func (w *world) master(words []string) {
 		w.fromMaster(&link.FromMaster{Message: &link.FromMaster_ShutdownAgent{ShutdownAgent: &link.ShutdownAgent{Message: str("gone")}}})
 	case "operate", "ack-operation", "run-on":
 		w.operation(words)
+	case "estimate", "preempt":
+		w.oversubscription(words)
 	case "reconcile":
 		w.fromMaster(&link.FromMaster{Message: &link.FromMaster_ReconcileTasks{ReconcileTasks: &link.ReconcileTasks{
 			Tasks: []*link.ReconcileTask{{FrameworkId: fid, TaskId: tid}},

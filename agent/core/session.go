@@ -191,6 +191,9 @@ func (c *Core) joined(timeout *float64) {
 	c.updates.Resume(c.now)
 	c.operations.resume(c.now)
 	c.counters.Registrations++
+	if !c.oversubscribed.IsEmpty() {
+		c.tellOversubscribed() // a registration knows nothing of it
+	}
 }
 
 func (c *Core) registered(m *link.Registered) {

@@ -24,6 +24,8 @@ type Snapshot struct {
 	// without acknowledgement.
 	Total      []*mesos.Resource
 	Operations []*mesos.Operation
+	// Oversubscribed are the revocable resources that the master was told of, lent ones included.
+	Oversubscribed []*mesos.Resource
 }
 
 // FrameworkView is one framework.
@@ -68,7 +70,7 @@ func (c *Core) Snapshot() *Snapshot {
 	s := &Snapshot{
 		Agent: c.info, MasterHostname: c.session.master, Recovered: c.recovered, Registered: c.session.phase == joined,
 		Drain: c.drain, DrainSince: c.drainSince, Counters: c.counters,
-		Total: c.total.Proto(), Operations: c.operations.records(),
+		Total: c.total.Proto(), Operations: c.operations.records(), Oversubscribed: c.oversubscribed.Proto(),
 	}
 	containers := map[*executorRun][]ContainerView{}
 	for id, have := range c.containers {

@@ -197,7 +197,7 @@ func sum(lists [][]*mesos.Resource) []*mesos.Resource {
 			name := r.GetName()
 			out[i] = &mesos.Resource{
 				Name: &name, Type: mesos.Value_SCALAR.Enum(), Scalar: &mesos.Value_Scalar{Value: &total},
-				AllocationInfo: r.GetAllocationInfo(),
+				AllocationInfo: r.GetAllocationInfo(), Revocable: r.GetRevocable(),
 			}
 		}
 	}

@@ -126,7 +126,7 @@ func (c *Core) record(t *task, status *mesos.TaskStatus) error {
 	if t.exec.framework.terminating {
 		return nil // nobody would acknowledge it
 	}
-	status = c.underDrain(t, status)
+	status = c.underPreemption(t, c.underDrain(t, status))
 	if err := c.updates.Add(c.now, streamOf(key), status); err != nil {
 		return err
 	}

@@ -168,6 +168,14 @@ func unshared(portions []portion) []portion {
 	return slices.DeleteFunc(slices.Clone(portions), func(p portion) bool { return p.kind.shared })
 }
 
+// firm is what cannot be revoked.
+func firm(portions []portion) []portion {
+	if !slices.ContainsFunc(portions, func(p portion) bool { return p.kind.revocable }) {
+		return portions
+	}
+	return slices.DeleteFunc(slices.Clone(portions), func(p portion) bool { return p.kind.revocable })
+}
+
 // containsAll reports whether every portion of b is in a.
 func containsAll(a, b []portion) bool {
 	if same(a, b) {
@@ -301,12 +309,18 @@ func (a *Allocator) updateAgent(c core.AllocatorUpdateAgent) {
 	a.count(ag.total, 1)
 	ag.describe(c.Info)
 	ag.capable(c.Capabilities)
-	ag.free = slices.Clone(ag.total)
-	for _, cl := range a.holders(ag) {
-		ag.free = sub(ag.free, unshared(ag.heldBy(cl)))
-	}
-	a.setFree(ag, ag.free)
+	a.setFree(ag, a.rest(ag))
 	a.touch(ag)
+}
+
+// rest is what nobody holds of an agent's total. Of revocable resources more may be held than there
+// are, because the agent takes them back by ending tasks: then none is left.
+func (a *Allocator) rest(ag *agent) []portion {
+	var taken []portion
+	for _, cl := range a.holders(ag) {
+		taken = add(taken, unshared(ag.heldBy(cl)))
+	}
+	return sub(slices.Clone(ag.total), taken)
 }
 
 // sameAttributes says whether filters survive an update of an agent.
@@ -411,9 +425,12 @@ func (a *Allocator) giveBack(ag *agent, c *client, back []portion, refusal time.
 		}
 		ag.setHeld(c, sub(had, back))
 	}
-	if free := unshared(back); len(ag.free) == 0 {
+	switch free := unshared(back); {
+	case len(firm(back)) < len(back):
+		a.setFree(ag, a.rest(ag)) // of these more may have been held than there are
+	case len(ag.free) == 0:
 		a.setFree(ag, free)
-	} else {
+	default:
 		a.setFree(ag, add(slices.Clone(ag.free), free))
 	}
 	a.account(c, back, -1)

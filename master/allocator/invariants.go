@@ -13,7 +13,7 @@ func (a *Allocator) CheckInvariants() error {
 		rest := ag.total
 		for _, c := range a.holders(ag) {
 			held := ag.heldBy(c)
-			if !containsAll(rest, unshared(held)) && ag.active {
+			if !containsAll(rest, firm(unshared(held))) && ag.active {
 				return fmt.Errorf("agent %s: %s holds what the agent does not have", ag.id, c.name)
 			}
 			rest = sub(rest, unshared(held))

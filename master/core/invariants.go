@@ -76,7 +76,8 @@ func (c *Core) checkAgent(a *agent) error {
 	case a.used.negative() || a.offered.negative() || a.total.negative():
 		return fmt.Errorf("negative: used %s, offered %s, total %s", a.used, a.offered, a.total)
 	}
-	if sum := used.plus(offered).allocated("").once(); !a.total.contains(sum) {
+	// An agent may take back revocable resources that are in use: there they may be more than there are.
+	if sum := used.plus(offered).allocated("").once().revocable(false); !a.total.contains(sum) {
 		return fmt.Errorf("used and offered %s, of %s", sum, a.total)
 	}
 	return nil

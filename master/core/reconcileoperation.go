@@ -111,7 +111,8 @@ func (c *Core) dropOperations(f *framework) {
 	}
 }
 
-// updateAgent takes over changed totals of an agent.
+// updateAgent takes over changed totals of an agent: what it oversubscribes is all of its revocable
+// resources, lent ones included.
 func (c *Core) updateAgent(a *agent, m *link.UpdateAgent) {
 	if m.ResourceVersion != nil {
 		a.resourceVersion = m.GetResourceVersion()
@@ -119,7 +120,7 @@ func (c *Core) updateAgent(a *agent, m *link.UpdateAgent) {
 	for _, info := range m.GetOperations() {
 		c.adoptOperation(a, info)
 	}
-	total := a.total.revocable(false).plus(amountsOf(m.GetOversubscribed()))
+	total := a.total.revocable(false).plus(amountsOf(m.GetOversubscribed()).revocable(true))
 	if total.equal(a.total) {
 		return
 	}
