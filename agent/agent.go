@@ -25,6 +25,7 @@ import (
 	"agora.dev/agora/agent/containerizer"
 	"agora.dev/agora/agent/core"
 	"agora.dev/agora/agent/httpapi"
+	mesos "agora.dev/agora/api/mesos/v1"
 	"agora.dev/agora/auth/access"
 	"agora.dev/agora/internal/loop"
 	"agora.dev/agora/internal/metrics"
@@ -41,6 +42,9 @@ type Deps struct {
 	Figures func(emit func(name string, value float64))
 	// Timers are more of them, by name.
 	Timers map[string]*metrics.Timer
+	// Waits is the part of the last ten seconds in which a container waited for a CPU, in percent;
+	// negative where nobody knows, and everywhere when it is nil.
+	Waits func(id containerizer.ID) float64
 	// Dialer reaches the leading master; nil: --master.
 	Dialer Dialer
 	// Listener serves the API; nil: --ip and --port.
@@ -62,6 +66,7 @@ type Agent struct {
 	lock      *os.File
 	listener  net.Listener
 	core      *core.Core
+	total     []*mesos.Resource // as configured
 	store     *checkpoint.Store
 	ballast   *checkpoint.Ballast
 	broker    *httpapi.Broker
@@ -156,7 +161,7 @@ func (a *Agent) prepare() (err error) {
 	if err != nil {
 		return err
 	}
-	a.core = core.New(cfg)
+	a.core, a.total = core.New(cfg), cfg.Info.GetResources()
 	a.remover = newRemover(a.paths, cfg.Info.GetResources(), a.deps.Log)
 	return nil
 }
@@ -221,6 +226,10 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.recovery.Store(int64(time.Since(began)))
 	found = a.keepStandalone(found, standalone)
 	post := func(e core.Event) { a.loop.Post(runCtx, posted{event: e}) }
+	overseer, err := a.newOverseer(post)
+	if err != nil {
+		return err
+	}
 	maker := &sandboxMaker{paths: a.paths, agent: func() string { return *a.agentID.Load() }}
 	works := newContainers(runCtx, a.deps.Containerizer, a.deps.Log)
 	works.prepare, works.post = maker.prepare, post
@@ -240,6 +249,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { a.loop.Run(runCtx, m) })
 	wg.Go(func() { garbage.run(runCtx) })
+	wg.Go(func() { overseer.run(runCtx) })
 	wg.Go(func() { a.remover.run(runCtx) })
 	post(core.Recovered{State: a.recovered, Containers: found})
 	for _, c := range found {

@@ -34,6 +34,7 @@ type Config struct {
 	IsolatorOptions
 	NetworkOptions
 	VolumeOptions
+	OversubscriptionOptions
 
 	Recover string
 	// ReconfigurationPolicy is equal or additive.
@@ -73,7 +74,8 @@ func Default() Config {
 		ExecutorShutdownGracePeriod: 5 * time.Second, RecoveryTimeout: 15 * time.Minute,
 		RegistrationBackoffFactor: time.Second, GCDelay: 7 * 24 * time.Hour, HTTPHeartbeatInterval: 30 * time.Second,
 		AuthenticateHTTPExecutors: true, SwitchUser: os.Geteuid() == 0, SandboxDirectory: "/mnt/mesos/sandbox",
-		ContainerizerOptions: defaultContainerizers(), ImageOptions: defaultImages(), IsolatorOptions: defaultIsolators(), NetworkOptions: defaultNetworks(), MaxCompletedExecutors: 150, DefaultRole: "*",
+		ContainerizerOptions: defaultContainerizers(), ImageOptions: defaultImages(), IsolatorOptions: defaultIsolators(), NetworkOptions: defaultNetworks(),
+		OversubscriptionOptions: defaultOversubscription(), MaxCompletedExecutors: 150, DefaultRole: "*",
 		Version: "1.11.0", Access: access.Default(),
 	}
 }
@@ -96,6 +98,7 @@ func (c *Config) Flags(set *flags.Set) {
 	c.isolatorFlags(set)
 	c.networkFlags(set)
 	c.volumeFlags(set)
+	c.oversubscriptionFlags(set)
 	set.Path(&c.ImageStore, "docker_store_dir", "directory of the image store")
 	set.String(&c.Recover, "recover", "reconnect, or cleanup to end everything that an earlier agent left")
 	set.String(&c.ReconfigurationPolicy, "reconfiguration_policy",
@@ -161,7 +164,7 @@ func (c *Config) Check() error {
 	if err := c.checkNetworks(); err != nil {
 		return err
 	}
-	if err := c.checkVolumes(); err != nil {
+	if err := errors.Join(c.checkVolumes(), c.checkOversubscription()); err != nil {
 		return err
 	}
 	if c.Hostname == "" {

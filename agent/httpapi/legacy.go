@@ -347,20 +347,24 @@ func reservedTo(list []*mesos.Resource) map[string][]*mesos.Resource {
 	return roles
 }
 
-// quantities sums resources as /state shows them.
+// quantities sums resources as /state shows them; what is revocable is apart (Mesos common/http.cpp).
 func quantities(list []*mesos.Resource) map[string]any {
 	scalars := map[string]float64{"cpus": 0, "mem": 0, "disk": 0, "gpus": 0}
 	texts := map[string][]string{}
 	for _, r := range list {
+		name := r.GetName()
+		if r.GetRevocable() != nil {
+			name += "_revocable"
+		}
 		switch r.GetType() {
 		case mesos.Value_SCALAR:
-			scalars[r.GetName()] += r.GetScalar().GetValue()
+			scalars[name] += r.GetScalar().GetValue()
 		case mesos.Value_RANGES:
 			for _, span := range r.GetRanges().GetRange() {
-				texts[r.GetName()] = append(texts[r.GetName()], fmt.Sprintf("%d-%d", span.GetBegin(), span.GetEnd()))
+				texts[name] = append(texts[name], fmt.Sprintf("%d-%d", span.GetBegin(), span.GetEnd()))
 			}
 		case mesos.Value_SET:
-			texts[r.GetName()] = append(texts[r.GetName()], r.GetSet().GetItem()...)
+			texts[name] = append(texts[name], r.GetSet().GetItem()...)
 		}
 	}
 	out := map[string]any{}

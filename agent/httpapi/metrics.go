@@ -61,7 +61,7 @@ func (s *Server) metrics(snapshot *core.Snapshot) map[string]float64 {
 		"slave/uptime_secs": time.Since(s.Started).Seconds(), "slave/registered": 0,
 		"slave/frameworks_active": float64(len(snapshot.Frameworks)), "slave/recovery_errors": 0,
 		"slave/container_launch_errors": float64(n.LaunchErrors), "slave/executors_terminated": float64(n.ExecutorsTerminated),
-		"slave/executors_preempted": 0, "slave/executors_registering": 0, "slave/executors_running": 0,
+		"slave/executors_preempted": float64(n.Preempted), "slave/executors_registering": 0, "slave/executors_running": 0,
 		"slave/executors_terminating": 0, "slave/tasks_finished": float64(n.Finished), "slave/tasks_failed": float64(n.Failed),
 		"slave/tasks_killed": float64(n.Killed), "slave/tasks_lost": float64(n.Lost), "slave/tasks_gone": 0,
 		"slave/tasks_staging": 0, "slave/tasks_starting": 0, "slave/tasks_running": 0, "slave/tasks_killing": 0,
@@ -97,27 +97,41 @@ func (s *Server) metrics(snapshot *core.Snapshot) map[string]float64 {
 }
 
 func resourceMetrics(out map[string]float64, snapshot *core.Snapshot) {
-	totals, taken := map[string]float64{}, map[string]float64{}
-	addScalars(totals, snapshot.Agent.GetResources())
-	addScalars(taken, used(snapshot))
-	for _, name := range []string{"cpus", "mem", "disk", "gpus"} {
-		out["slave/"+name+"_total"], out["slave/"+name+"_used"] = totals[name], roundMilli(taken[name])
-		out["slave/"+name+"_percent"] = 0
-		if totals[name] > 0 {
-			out["slave/"+name+"_percent"] = taken[name] / totals[name]
-		}
-		for _, kind := range []string{"total", "used", "percent"} {
-			out["slave/"+name+"_revocable_"+kind] = 0
+	firm, revocable := apart(snapshot.Agent.GetResources())
+	totals := [2]map[string]float64{sums(firm), sums(append(revocable, snapshot.Oversubscribed...))}
+	firm, revocable = apart(used(snapshot))
+	taken := [2]map[string]float64{sums(firm), sums(revocable)}
+	for kind, infix := range []string{"", "_revocable"} {
+		for _, name := range []string{"cpus", "mem", "disk", "gpus"} {
+			key := "slave/" + name + infix
+			out[key+"_total"], out[key+"_used"], out[key+"_percent"] = totals[kind][name], roundMilli(taken[kind][name]), 0
+			if totals[kind][name] > 0 {
+				out[key+"_percent"] = taken[kind][name] / totals[kind][name]
+			}
 		}
 	}
 }
 
-func addScalars(into map[string]float64, list []*mesos.Resource) {
+// apart takes revocable resources out of a list.
+func apart(list []*mesos.Resource) (firm, revocable []*mesos.Resource) {
 	for _, r := range list {
-		if r.GetType() == mesos.Value_SCALAR {
-			into[r.GetName()] += r.GetScalar().GetValue()
+		if r.GetRevocable() != nil {
+			revocable = append(revocable, r)
+		} else {
+			firm = append(firm, r)
 		}
 	}
+	return firm, revocable
+}
+
+func sums(list []*mesos.Resource) map[string]float64 {
+	out := map[string]float64{}
+	for _, r := range list {
+		if r.GetType() == mesos.Value_SCALAR {
+			out[r.GetName()] += r.GetScalar().GetValue()
+		}
+	}
+	return out
 }
 
 func systemMetrics(out map[string]float64) {

@@ -58,6 +58,8 @@ var Layers = []Layer{
 		"streams of updates know no tasks, executors or disks"},
 	{[]string{"agent/core"}, []string{"api/...", "resources", "agent/containerizer", "agent/statusupdates", "executor", "executor/command", "executor/taskgroup", "executor/checks", "internal/planted"},
 		"the core decides; containers, disk and master reach it as events"},
+	{[]string{"agent/oversubscription"}, []string{"api/...", "resources", "agent/containerizer", "agent/core"},
+		"estimates and corrections are values of what was measured"},
 	{[]string{"agent/launcher/shim/..."}, nil,
 		"the shim runs before anything else is initialised, in every container"},
 	{[]string{"agent/..."}, with(below, "agent/...", "executor/..."),

@@ -12,7 +12,7 @@ import (
 var pure = append([]string{
 	"api/...", "resources/...", "auth",
 	"master/core", "master/allocator", "master/validation", "master/registry",
-	"agent/core", "agent/statusupdates", "agent/containerizer",
+	"agent/core", "agent/statusupdates", "agent/containerizer", "agent/oversubscription",
 	"executor", "executor/command", "executor/taskgroup", "executor/checks",
 	"sim",
 }, pureOrchestrator...)

@@ -36,6 +36,7 @@
 //   - agent-forget-id-early: an agent that is gone loses its ID while its tasks still run
 //   - agent-lose-volumes: a restarted agent forgets its reservations and volumes
 //   - agent-operation-twice: an operation that arrives twice is carried out twice
+//   - agent-preempt-any: a correction ends executors without revocable resources, too
 //   - updates-any-acknowledgement: an acknowledgement of any update releases the oldest
 //   - updates-skip-to-last: of the updates that wait, only the newest is sent
 package planted

@@ -15,9 +15,13 @@ type quantities map[string]int64
 
 func (q quantities) add(resources []*mesos.Resource) {
 	for _, r := range resources {
-		if r.GetType() == mesos.Value_SCALAR {
-			q[r.GetName()] += int64(math.Round(r.GetScalar().GetValue() * 1000))
-		}
+		q.addAs(r.GetName(), r)
+	}
+}
+
+func (q quantities) addAs(name string, r *mesos.Resource) {
+	if r.GetType() == mesos.Value_SCALAR {
+		q[name] += int64(math.Round(r.GetScalar().GetValue() * 1000))
 	}
 }
 

@@ -205,10 +205,20 @@ func (w *writer) resourcesFull(list []*mesos.Resource) {
 	}
 }
 
+// shownName sets what is revocable apart (Mesos common/http.cpp).
+func shownName(r *mesos.Resource) string {
+	if r.Revocable != nil {
+		return r.GetName() + "_revocable"
+	}
+	return r.GetName()
+}
+
 // resources writes amounts by name: the four that every view has, then others.
 func (w *writer) resources(list []*mesos.Resource) {
 	sums := quantities{}
-	sums.add(list)
+	for _, r := range list {
+		sums.addAs(shownName(r), r)
+	}
 	for _, name := range []string{"disk", "mem", "gpus", "cpus"} {
 		w.float(name, sums.value(name))
 		delete(sums, name)
@@ -219,10 +229,10 @@ func (w *writer) resources(list []*mesos.Resource) {
 	others := map[string]string{}
 	for _, r := range list {
 		if r.GetType() == mesos.Value_RANGES {
-			others[r.GetName()] = joinRanges(others[r.GetName()], r.GetRanges())
+			others[shownName(r)] = joinRanges(others[shownName(r)], r.GetRanges())
 		}
 		if r.GetType() == mesos.Value_SET {
-			others[r.GetName()] = fmt.Sprintf("{%s}", joinStrings(r.GetSet().GetItem()))
+			others[shownName(r)] = fmt.Sprintf("{%s}", joinStrings(r.GetSet().GetItem()))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(others)) {

@@ -123,3 +123,21 @@ func (c *Containerizer) memoryUsage(out *mesos.ResourceStatistics, s state, u cg
 		out.MemSoftLimitBytes = &soft
 	}
 }
+
+// Waits is the part of the last ten seconds in which some thread of a container waited for a CPU, in
+// percent; negative where the kernel does not tell, or the container has no group of its own.
+func (c *Containerizer) Waits(id containerizer.ID) float64 {
+	b, err := c.find(id)
+	if err != nil {
+		return -1
+	}
+	c.mu.Lock()
+	s := b.state
+	c.mu.Unlock()
+	if group, own := c.group(s); own {
+		if p, told := group.WaitsForCPU(); told {
+			return p.Some
+		}
+	}
+	return -1
+}
