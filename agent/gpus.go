@@ -26,7 +26,7 @@ func (c *Config) GPUs() (*gpu.Driver, []int, error) {
 		}
 		return nil, nil, nil
 	}
-	driver, err := gpu.Find("/")
+	driver, err := gpu.Find(c.gpuRoot)
 	if err != nil {
 		return nil, nil, errors.New("--isolation: gpu/nvidia: " + err.Error())
 	}

@@ -21,7 +21,9 @@ type IsolatorOptions struct {
 	PortOptions
 	// NvidiaGPUDevices are indices of GPUs, as 0,1.
 	NvidiaGPUDevices string
-	Isolation        string
+	// gpuRoot is where the driver is looked for: / but in tests.
+	gpuRoot   string
+	Isolation string
 	// CgroupsRoot is the group below which an agent has its own.
 	CgroupsRoot             string
 	CgroupsEnableCFS        bool
@@ -48,7 +50,7 @@ type IsolatorOptions struct {
 
 func defaultIsolators() IsolatorOptions {
 	return IsolatorOptions{CgroupsRoot: "agora", RevocableCPULowPriority: true, CountProcesses: true,
-		PortOptions: defaultPorts(), PerfInterval: time.Minute, PerfDuration: 10 * time.Second}
+		PortOptions: defaultPorts(), gpuRoot: "/", PerfInterval: time.Minute, PerfDuration: 10 * time.Second}
 }
 
 func (c *Config) isolatorFlags(set *flags.Set) {
