@@ -156,6 +156,9 @@ func (a *Agent) prepare() (err error) {
 	for _, warning := range warnings {
 		a.deps.Log.Warn("checkpoint", "problem", warning)
 	}
+	if err := a.unlistCollected(state); err != nil {
+		return err
+	}
 	a.recovered = state
 	cfg, err := a.coreConfig()
 	if err != nil {
@@ -235,7 +238,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	works.prepare, works.post = maker.prepare, post
 	garbage := &collector{delay: a.config.GCDelay, log: a.deps.Log, atOnce: make(chan struct{}, 1)}
 	a.garbage = garbage
-	garbage.find(a.config.WorkDir, a.sandboxes())
+	garbage.find(a.config.WorkDir, a.sandboxes(), a.ended())
 	a.forgetStandalone(standalone, garbage)
 	uplink := &linker{dialer: a.deps.Dialer, post: post, ctx: runCtx}
 	m := &machine{

@@ -134,18 +134,23 @@ func (g *collector) forget(f core.ForgetSandbox) {
 	}
 }
 
-// find plans the removal of sandboxes that an earlier agent left, by their age. Those of
-// keep are in use.
-func (g *collector) find(work string, keep map[string]bool) {
+// find plans the removal of sandboxes that an earlier agent left, by when their executors ended, or by
+// their age where that is not known. Those of keep are in use.
+func (g *collector) find(work string, keep map[string]bool, ended map[string]time.Time) {
 	found, err := filepath.Glob(filepath.Join(work, "slaves", "*", "frameworks", "*", "executors", "*", "runs", "*"))
 	if err != nil {
 		return
 	}
 	for _, dir := range found {
 		info, err := os.Lstat(dir)
-		if err == nil && info.IsDir() && !keep[dir] {
-			g.waiting = append(g.waiting, forgotten{info.ModTime(), dir})
+		if err != nil || !info.IsDir() || keep[dir] {
+			continue
 		}
+		at, known := ended[dir]
+		if !known {
+			at = info.ModTime()
+		}
+		g.waiting = append(g.waiting, forgotten{at, dir})
 	}
 	slices.SortFunc(g.waiting, func(a, b forgotten) int { return a.at.Compare(b.at) })
 }

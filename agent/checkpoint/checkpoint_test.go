@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -36,6 +37,14 @@ func task(id string) *mesos.TaskInfo {
 	return &mesos.TaskInfo{Name: &id, TaskId: &mesos.TaskID{Value: &id}, AgentId: &mesos.AgentID{Value: proto.String("S0")}}
 }
 
+func completed(r core.Run, framework *mesos.FrameworkInfo, at int64) *core.CompletedExecutor {
+	id, state := string(r.Key.Executor), mesos.TaskState_TASK_FINISHED
+	return &core.CompletedExecutor{Run: r, Kind: core.Command, Framework: framework, At: time.Unix(at, 5).UTC(),
+		Info: &mesos.ExecutorInfo{ExecutorId: &mesos.ExecutorID{Value: &id}},
+		Tasks: []*mesos.Task{{Name: &id, TaskId: &mesos.TaskID{Value: &id}, FrameworkId: framework.Id,
+			AgentId: &mesos.AgentID{Value: proto.String("S0")}, State: &state}}}
+}
+
 // story is the life of an agent that runs and forgets tasks.
 func story() []core.Write {
 	agent := &mesos.AgentInfo{Hostname: proto.String("h"), Id: &mesos.AgentID{Value: proto.String("S0")}}
@@ -59,7 +68,10 @@ func story() []core.Write {
 		}
 		writes = append(writes, core.WriteEnded{Run: r},
 			core.WriteAcknowledged{Run: r, Task: core.TaskID(id), UUID: last.GetUuid()},
-			core.RemoveTask{Run: r, Task: core.TaskID(id)}, core.RemoveExecutor{Run: r},
+			core.RemoveTask{Run: r, Task: core.TaskID(id)},
+			core.WriteCompleted{Completed: completed(r, framework, 1)}, core.RemoveExecutor{Run: r},
+			core.WriteCompleted{Completed: completed(run("b", "cb"), framework, 2)},
+			core.ForgetCompleted{Container: "cb"},
 		)
 	}
 	return append(writes,

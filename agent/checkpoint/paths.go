@@ -108,6 +108,12 @@ func (p Paths) runOf(agent string, run core.Run) string {
 		"executors", name(string(run.Key.Executor)), "runs", name(string(run.Container)))
 }
 
+func (p Paths) completed(agent string) string { return filepath.Join(p.agent(agent), "completed") }
+
+func (p Paths) completedInfo(agent string, id containerizer.ID) string {
+	return filepath.Join(p.completed(agent), name(string(id))+".info")
+}
+
 func (p Paths) task(agent string, run core.Run, task core.TaskID) string {
 	return filepath.Join(p.run(agent, run), "tasks", name(string(task)))
 }

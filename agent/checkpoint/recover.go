@@ -85,7 +85,7 @@ func (r *reader) read(state *core.State) error {
 	} else if ok {
 		state.Drain = drain
 	}
-	return r.frameworks(state)
+	return errors.Join(r.completed(state), r.frameworks(state))
 }
 
 // message reads a file; ok is false when it is absent or was skipped.

@@ -58,6 +58,10 @@ func (s *Store) apply(w core.Write) error {
 		return s.write(filepath.Join(s.paths.run(s.agent, w.Run), fileSentinel), nil, false)
 	case core.RemoveExecutor:
 		return s.removeExecutor(w.Run)
+	case core.WriteCompleted:
+		return s.writeCompleted(w.Completed)
+	case core.ForgetCompleted:
+		return s.fs.Remove(s.paths.completedInfo(s.agent, w.Container))
 	case core.WriteTask:
 		id := core.TaskID(w.Info.GetTaskId().GetValue())
 		return s.message(filepath.Join(s.paths.task(s.agent, w.Run, id), fileTaskInfo), w.Info, false)

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"slices"
 
+	"agora.dev/agora/agent/containerizer"
 	mesos "agora.dev/agora/api/mesos/v1"
 )
 
@@ -30,6 +31,11 @@ func (s *State) apply(w Write) {
 	case RemoveExecutor:
 		f := s.framework(w.Run.Key.Framework)
 		f.Executors = slices.DeleteFunc(f.Executors, func(e ExecutorState) bool { return e.Run == w.Run })
+	case WriteCompleted:
+		s.forgetCompleted(w.Completed.Run.Container)
+		s.Completed = append(s.Completed, w.Completed)
+	case ForgetCompleted:
+		s.forgetCompleted(w.Container)
 	case WriteTask:
 		s.task(w.Run, TaskID(w.Info.GetTaskId().GetValue())).Info = w.Info
 	case RemoveTask:
@@ -87,4 +93,8 @@ func (s *State) task(run Run, id TaskID) *TaskState {
 		e.Tasks = slices.Insert(e.Tasks, i, TaskState{Info: &mesos.TaskInfo{TaskId: &mesos.TaskID{Value: &value}}})
 	}
 	return &e.Tasks[i]
+}
+
+func (s *State) forgetCompleted(id containerizer.ID) {
+	s.Completed = slices.DeleteFunc(slices.Clone(s.Completed), func(c *CompletedExecutor) bool { return c.Run.Container == id })
 }

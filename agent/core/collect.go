@@ -1,6 +1,9 @@
 package core
 
-import mesos "agora.dev/agora/api/mesos/v1"
+import (
+	mesos "agora.dev/agora/api/mesos/v1"
+	"agora.dev/agora/api/secrets"
+)
 
 // complete moves a task whose terminal update was acknowledged to the past.
 func (c *Core) complete(t *task) {
@@ -30,14 +33,63 @@ func (c *Core) collect(e *executorRun) {
 	}
 	delete(f.executors, e.run.Key.Executor)
 	e.builtin = nil
-	f.completed = append(f.completed, e)
+	c.keep(e)
 	c.persist(RemoveExecutor{Run: e.run})
 	c.send(ForgetSandbox{Executor: e.run.Key, Container: e.run.Container, Sandbox: c.sandbox(e, e.run.Container),
 		AtOnce: e.removable()})
 	if over := len(f.completed) - c.config.Limits.CompletedExecutors; over > 0 {
+		c.unlist(f.completed[:over])
 		f.completed = append(f.completed[:0:0], f.completed[over:]...)
 	}
 	c.collectFramework(f)
+}
+
+// keep lists an executor among the completed ones, for a restarted agent, too, unless its sandbox goes
+// at once.
+func (c *Core) keep(e *executorRun) {
+	f := e.framework
+	for _, have := range f.completed {
+		if have.run.Container == e.run.Container {
+			return // an agent died between keeping and removing
+		}
+	}
+	f.completed = append(f.completed, e)
+	if !e.removable() {
+		c.persist(WriteCompleted{&CompletedExecutor{Run: e.run, Kind: e.kind, Framework: f.info,
+			Info: secrets.WithoutExecutor(e.info), Tasks: e.completed, At: c.now}})
+	}
+}
+
+// unlist forgets what is written of completed executors.
+func (c *Core) unlist(list []*executorRun) {
+	for _, e := range list {
+		c.persist(ForgetCompleted{Container: e.run.Container})
+	}
+}
+
+// recoverCompleted lists an executor that an earlier process had completed. Frameworks that are
+// recovered later take over what belongs to them.
+func (c *Core) recoverCompleted(s *CompletedExecutor) {
+	id := frameworkID(s.Framework)
+	f := c.takeCompleted(id)
+	if f == nil {
+		f = &framework{id: id, executors: map[ExecutorID]*executorRun{}}
+	}
+	f.info = s.Framework
+	f.completed = append(f.completed, &executorRun{run: s.Run, kind: s.Kind, info: s.Info, framework: f, state: terminated,
+		completed: s.Tasks})
+	c.completed = append(c.completed, f)
+}
+
+// takeCompleted takes a framework out of the completed ones; nil when it is not there.
+func (c *Core) takeCompleted(id FrameworkID) *framework {
+	for i, f := range c.completed {
+		if f.id == id {
+			c.completed = append(c.completed[:i:i], c.completed[i+1:]...)
+			return f
+		}
+	}
+	return nil
 }
 
 // removable reports whether all tasks of an executor asked for the removal of the sandbox.
@@ -68,6 +120,20 @@ func (c *Core) collectFramework(f *framework) {
 	c.persist(RemoveFramework{Framework: f.id})
 	c.completed = append(c.completed, f)
 	if over := len(c.completed) - c.config.Limits.CompletedFrameworks; over > 0 {
+		for _, old := range c.completed[:over] {
+			c.unlist(old.completed)
+		}
 		c.completed = append(c.completed[:0:0], c.completed[over:]...)
+	}
+}
+
+// takeOver adds what is listed of an earlier life of the framework; old may be nil.
+func (f *framework) takeOver(old *framework) {
+	if old == nil {
+		return
+	}
+	f.completed = old.completed
+	for _, e := range f.completed {
+		e.framework = f
 	}
 }

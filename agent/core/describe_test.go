@@ -15,7 +15,7 @@ func (w *world) step(e core.Event) {
 	ready := w.core.Step(w.now, e)
 	for _, p := range ready.Persist {
 		w.disk.Apply(p)
-		if text := describeWrite(p); text != "" {
+		if text := w.describeWrite(p); text != "" {
 			w.said = append(w.said, "persist "+text)
 		}
 	}
@@ -26,7 +26,7 @@ func (w *world) step(e core.Event) {
 	}
 }
 
-func describeWrite(p core.Write) string {
+func (w *world) describeWrite(p core.Write) string {
 	switch p := p.(type) {
 	case core.WriteAgent:
 		return "agent " + p.Info.GetId().GetValue()
@@ -46,6 +46,10 @@ func describeWrite(p core.Write) string {
 		return fmt.Sprintf("forget task %s", p.Task)
 	case core.RemoveExecutor:
 		return fmt.Sprintf("forget executor %s", p.Run.Key.Executor)
+	case core.WriteCompleted:
+		return "" // it goes with the executor that is forgotten
+	case core.ForgetCompleted:
+		return "unlist " + w.name(p.Container)
 	case core.WriteResources:
 		return describeResources(p)
 	case core.RemoveFramework:
@@ -132,6 +136,9 @@ func (w *world) describeMessage(m *link.FromAgent) string {
 		}
 		if n := len(m.Reregister.GetOperations()); n > 0 {
 			text += fmt.Sprintf(", %d operations", n)
+		}
+		for _, done := range m.Reregister.GetCompletedFrameworks() {
+			text += fmt.Sprintf(", %d completed of %s", len(done.GetTasks()), done.GetFramework().GetId().GetValue())
 		}
 		return text
 	case *link.FromAgent_StatusUpdate:

@@ -158,13 +158,7 @@ func (c *Core) framework(info *mesos.FrameworkInfo) *framework {
 	f := c.frameworks[id]
 	if f == nil {
 		f = &framework{id: id, executors: map[ExecutorID]*executorRun{}}
-		for i, old := range c.completed {
-			if old.id == id {
-				f.completed = old.completed
-				c.completed = append(c.completed[:i:i], c.completed[i+1:]...)
-				break
-			}
-		}
+		f.takeOver(c.takeCompleted(id))
 		c.frameworks[id] = f
 	}
 	if f.info == nil || !proto.Equal(f.info, info) {

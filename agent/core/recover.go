@@ -76,6 +76,9 @@ func (c *Core) recover(r Recovered) {
 	for _, have := range r.Containers {
 		found[have.ID] = have
 	}
+	for _, done := range state.Completed {
+		c.recoverCompleted(done)
+	}
 	for i := range state.Frameworks {
 		c.recoverFramework(&state.Frameworks[i], found)
 	}
@@ -116,6 +119,7 @@ func (c *Core) releaseSession() {
 
 func (c *Core) recoverFramework(s *FrameworkState, found map[containerizer.ID]containerizer.Recovered) {
 	f := &framework{id: frameworkID(s.Info), info: s.Info, executors: map[ExecutorID]*executorRun{}}
+	f.takeOver(c.takeCompleted(f.id))
 	c.frameworks[f.id] = f
 	// A framework is collected with its last executor: all must be known before one goes.
 	f.recovering = true

@@ -1,6 +1,8 @@
 package core
 
 import (
+	"time"
+
 	"agora.dev/agora/agent/containerizer"
 	mesos "agora.dev/agora/api/mesos/v1"
 )
@@ -91,6 +93,12 @@ type WriteEnded struct{ Run Run }
 // RemoveExecutor forgets a run with all its tasks.
 type RemoveExecutor struct{ Run Run }
 
+// WriteCompleted keeps what is listed of a run that RemoveExecutor is about to forget.
+type WriteCompleted struct{ Completed *CompletedExecutor }
+
+// ForgetCompleted ends that.
+type ForgetCompleted struct{ Container containerizer.ID }
+
 // RemoveFramework forgets a framework that has no run left.
 type RemoveFramework struct{ Framework FrameworkID }
 
@@ -106,6 +114,8 @@ func (WriteAcknowledged) write()  {}
 func (RemoveTask) write()         {}
 func (WriteEnded) write()         {}
 func (RemoveExecutor) write()     {}
+func (WriteCompleted) write()     {}
+func (ForgetCompleted) write()    {}
 func (RemoveFramework) write()    {}
 
 // State is what all writes amount to: what a restarted agent begins with. Lists are
@@ -119,6 +129,18 @@ type State struct {
 	Operations []*mesos.Operation
 	Drain      *mesos.DrainConfig
 	Frameworks []FrameworkState
+	// Completed are the executors that are only listed, oldest first.
+	Completed []*CompletedExecutor
+}
+
+// CompletedExecutor is one completed executor of a State.
+type CompletedExecutor struct {
+	Run       Run
+	Kind      Kind
+	Framework *mesos.FrameworkInfo
+	Info      *mesos.ExecutorInfo
+	Tasks     []*mesos.Task
+	At        time.Time
 }
 
 // FrameworkState is one framework of a State.

@@ -90,6 +90,94 @@ func (x *ResourceState) GetRemoving() []*v1.Resource {
 	return nil
 }
 
+// CompletedExecutor is what stays of an executor whose tasks have all been acknowledged,
+// for as long as its sandbox is listed.
+type CompletedExecutor struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Framework *v1.FrameworkInfo      `protobuf:"bytes,1,req,name=framework" json:"framework,omitempty"`
+	Executor  *v1.ExecutorInfo       `protobuf:"bytes,2,req,name=executor" json:"executor,omitempty"`
+	// command, taskgroup or custom.
+	Kind      *string    `protobuf:"bytes,3,req,name=kind" json:"kind,omitempty"`
+	Container *string    `protobuf:"bytes,4,req,name=container" json:"container,omitempty"`
+	Tasks     []*v1.Task `protobuf:"bytes,5,rep,name=tasks" json:"tasks,omitempty"`
+	// When it was completed, in nanoseconds since 1970.
+	At            *int64 `protobuf:"varint,6,req,name=at" json:"at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompletedExecutor) Reset() {
+	*x = CompletedExecutor{}
+	mi := &file_agora_checkpoint_v1_checkpoint_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompletedExecutor) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompletedExecutor) ProtoMessage() {}
+
+func (x *CompletedExecutor) ProtoReflect() protoreflect.Message {
+	mi := &file_agora_checkpoint_v1_checkpoint_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompletedExecutor.ProtoReflect.Descriptor instead.
+func (*CompletedExecutor) Descriptor() ([]byte, []int) {
+	return file_agora_checkpoint_v1_checkpoint_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *CompletedExecutor) GetFramework() *v1.FrameworkInfo {
+	if x != nil {
+		return x.Framework
+	}
+	return nil
+}
+
+func (x *CompletedExecutor) GetExecutor() *v1.ExecutorInfo {
+	if x != nil {
+		return x.Executor
+	}
+	return nil
+}
+
+func (x *CompletedExecutor) GetKind() string {
+	if x != nil && x.Kind != nil {
+		return *x.Kind
+	}
+	return ""
+}
+
+func (x *CompletedExecutor) GetContainer() string {
+	if x != nil && x.Container != nil {
+		return *x.Container
+	}
+	return ""
+}
+
+func (x *CompletedExecutor) GetTasks() []*v1.Task {
+	if x != nil {
+		return x.Tasks
+	}
+	return nil
+}
+
+func (x *CompletedExecutor) GetAt() int64 {
+	if x != nil && x.At != nil {
+		return *x.At
+	}
+	return 0
+}
+
 var File_agora_checkpoint_v1_checkpoint_proto protoreflect.FileDescriptor
 
 const file_agora_checkpoint_v1_checkpoint_proto_rawDesc = "" +
@@ -100,7 +188,14 @@ const file_agora_checkpoint_v1_checkpoint_proto_rawDesc = "" +
 	"\n" +
 	"operations\x18\x02 \x03(\v2\x13.mesos.v1.OperationR\n" +
 	"operations\x12.\n" +
-	"\bremoving\x18\x03 \x03(\v2\x12.mesos.v1.ResourceR\bremovingB4Z2agora.dev/agora/api/agora/checkpoint/v1;checkpoint"
+	"\bremoving\x18\x03 \x03(\v2\x12.mesos.v1.ResourceR\bremoving\"\xe6\x01\n" +
+	"\x11CompletedExecutor\x125\n" +
+	"\tframework\x18\x01 \x02(\v2\x17.mesos.v1.FrameworkInfoR\tframework\x122\n" +
+	"\bexecutor\x18\x02 \x02(\v2\x16.mesos.v1.ExecutorInfoR\bexecutor\x12\x12\n" +
+	"\x04kind\x18\x03 \x02(\tR\x04kind\x12\x1c\n" +
+	"\tcontainer\x18\x04 \x02(\tR\tcontainer\x12$\n" +
+	"\x05tasks\x18\x05 \x03(\v2\x0e.mesos.v1.TaskR\x05tasks\x12\x0e\n" +
+	"\x02at\x18\x06 \x02(\x03R\x02atB4Z2agora.dev/agora/api/agora/checkpoint/v1;checkpoint"
 
 var (
 	file_agora_checkpoint_v1_checkpoint_proto_rawDescOnce sync.Once
@@ -114,21 +209,28 @@ func file_agora_checkpoint_v1_checkpoint_proto_rawDescGZIP() []byte {
 	return file_agora_checkpoint_v1_checkpoint_proto_rawDescData
 }
 
-var file_agora_checkpoint_v1_checkpoint_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
+var file_agora_checkpoint_v1_checkpoint_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_agora_checkpoint_v1_checkpoint_proto_goTypes = []any{
-	(*ResourceState)(nil), // 0: agora.checkpoint.v1.ResourceState
-	(*v1.Resource)(nil),   // 1: mesos.v1.Resource
-	(*v1.Operation)(nil),  // 2: mesos.v1.Operation
+	(*ResourceState)(nil),     // 0: agora.checkpoint.v1.ResourceState
+	(*CompletedExecutor)(nil), // 1: agora.checkpoint.v1.CompletedExecutor
+	(*v1.Resource)(nil),       // 2: mesos.v1.Resource
+	(*v1.Operation)(nil),      // 3: mesos.v1.Operation
+	(*v1.FrameworkInfo)(nil),  // 4: mesos.v1.FrameworkInfo
+	(*v1.ExecutorInfo)(nil),   // 5: mesos.v1.ExecutorInfo
+	(*v1.Task)(nil),           // 6: mesos.v1.Task
 }
 var file_agora_checkpoint_v1_checkpoint_proto_depIdxs = []int32{
-	1, // 0: agora.checkpoint.v1.ResourceState.resources:type_name -> mesos.v1.Resource
-	2, // 1: agora.checkpoint.v1.ResourceState.operations:type_name -> mesos.v1.Operation
-	1, // 2: agora.checkpoint.v1.ResourceState.removing:type_name -> mesos.v1.Resource
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	2, // 0: agora.checkpoint.v1.ResourceState.resources:type_name -> mesos.v1.Resource
+	3, // 1: agora.checkpoint.v1.ResourceState.operations:type_name -> mesos.v1.Operation
+	2, // 2: agora.checkpoint.v1.ResourceState.removing:type_name -> mesos.v1.Resource
+	4, // 3: agora.checkpoint.v1.CompletedExecutor.framework:type_name -> mesos.v1.FrameworkInfo
+	5, // 4: agora.checkpoint.v1.CompletedExecutor.executor:type_name -> mesos.v1.ExecutorInfo
+	6, // 5: agora.checkpoint.v1.CompletedExecutor.tasks:type_name -> mesos.v1.Task
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_agora_checkpoint_v1_checkpoint_proto_init() }
@@ -142,7 +244,7 @@ func file_agora_checkpoint_v1_checkpoint_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agora_checkpoint_v1_checkpoint_proto_rawDesc), len(file_agora_checkpoint_v1_checkpoint_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   1,
+			NumMessages:   2,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
