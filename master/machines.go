@@ -91,10 +91,11 @@ func originOf(event core.Event) int {
 	return dispatches
 }
 
-// maxStale bounds how long a query waits for a snapshot that is due.
-const maxStale = 50 * time.Millisecond
+// maxStale bounds how long a query waits for a snapshot that is due: longer than any step takes, on a machine that is
+// short of processors too.
+const maxStale = time.Second
 
-// snapshot is the newest state: what was answered before is in it.
+// snapshot is the newest state: what was answered before is in it, unless the core stands still.
 func (m *coreMachine) snapshot() *core.Snapshot {
 	p := m.newest.Load()
 	if !m.stale.Load() {
