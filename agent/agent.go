@@ -25,6 +25,7 @@ import (
 	"agora.dev/agora/agent/containerizer"
 	"agora.dev/agora/agent/core"
 	"agora.dev/agora/agent/httpapi"
+	"agora.dev/agora/api/agora/pulls"
 	mesos "agora.dev/agora/api/mesos/v1"
 	"agora.dev/agora/auth/access"
 	"agora.dev/agora/internal/loop"
@@ -45,6 +46,8 @@ type Deps struct {
 	// Waits is the part of the last ten seconds in which a container waited for a CPU, in percent;
 	// negative where nobody knows, and everywhere when it is nil.
 	Waits func(id containerizer.ID) float64
+	// Pulls may be nil; it gives the images that are being pulled.
+	Pulls func() []pulls.Pull
 	// Dialer reaches the leading master; nil: --master.
 	Dialer Dialer
 	// Listener serves the API; nil: --ip and --port.
@@ -339,7 +342,7 @@ func (a *Agent) api() *httpapi.Server {
 		Endpoint: a.Address(), Flags: a.config.shown(), LogFile: a.config.LogFile, Started: a.started,
 		SessionDir: filepath.Join(a.paths.Runtime(), "sessions"), Log: a.deps.Log,
 		Images: a.deps.Images, Level: a.level, StandaloneDir: a.paths.Standalone(), Standalone: a.standalone, Account: account,
-		Access: a.guarded(), SwitchUser: a.config.SwitchUser, Heartbeat: a.config.HTTPHeartbeatInterval, Figures: a.figures, Timers: a.deps.Timers,
+		Access: a.guarded(), SwitchUser: a.config.SwitchUser, Heartbeat: a.config.HTTPHeartbeatInterval, Figures: a.figures, Timers: a.deps.Timers, Pulls: a.deps.Pulls,
 	})
 }
 

@@ -64,9 +64,12 @@ func (r *runner) run(ctx context.Context) error {
 	}()
 	patience := time.NewTimer(offerPatience)
 	defer patience.Stop()
+	progress := r.progress(ctx)
+	defer progress.stop()
 	for {
 		select {
 		case event := <-r.events:
+			progress.clear()
 			if err := r.handle(ctx, event); errors.Is(err, errEnded) {
 				return r.finish(ctx)
 			} else if err != nil {
@@ -78,6 +81,8 @@ func (r *runner) run(ctx context.Context) error {
 			}
 		case <-patience.C:
 			r.explainWaiting()
+		case text := <-progress.text:
+			progress.show(text, r.core)
 		case err := <-r.lost:
 			if !r.core.launched && isUnreachable(err) {
 				return err

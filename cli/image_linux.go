@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -14,6 +16,7 @@ import (
 
 	"agora.dev/agora/agent/images"
 	"agora.dev/agora/agent/images/logins"
+	"agora.dev/agora/api/agora/pulls"
 	"agora.dev/agora/devcluster"
 )
 
@@ -54,23 +57,13 @@ func imageTable(list []*images.Image) table {
 			continue
 		}
 		id := strings.TrimPrefix(image.ID, "sha256:")
-		t.Rows = append(t.Rows, []string{images.Familiar(image.Reference), id[:min(12, len(id))], bytesText(image.Size),
+		t.Rows = append(t.Rows, []string{images.Familiar(image.Reference), id[:min(12, len(id))], byteText(image.Size),
 			age(&image.Added), image.OS + "/" + image.Arch, image.Digest})
 	}
 	if list == nil {
 		t.Value = []*images.Image{}
 	}
 	return t
-}
-
-// bytesText is a size for people.
-func bytesText(n int64) string {
-	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
-	v, unit := float64(n), 0
-	for v >= 1024 && unit < len(units)-1 {
-		v, unit = v/1024, unit+1
-	}
-	return fmt.Sprintf("%.3g %s", v, units[unit])
 }
 
 func (a *App) imageLoad(open func() (*images.Store, error)) *cobra.Command {
@@ -158,18 +151,13 @@ func (a *App) pullLogins(store *images.Store, ref, user, config string) (logins.
 }
 
 func (a *App) pull(ctx context.Context, store *images.Store, ref string, given logins.Logins) error {
-	progress := &pullProgress{app: a, layers: map[string]images.Event{}}
-	if !isTerminal(a.Err) {
-		progress = nil
-	}
+	progress := &pullProgress{out: a.Err, pull: pulls.Pull{Names: []string{ref}}}
 	var report images.Progress
-	if progress != nil {
+	if isTerminal(a.Err) {
 		report = progress.event
 	}
 	image, err := store.Pull(ctx, ref, given, report)
-	if progress != nil {
-		fmt.Fprint(a.Err, "\r\x1b[K")
-	}
+	progress.clear()
 	if err != nil {
 		return imageError(err)
 	}
@@ -177,31 +165,73 @@ func (a *App) pull(ctx context.Context, store *images.Store, ref string, given l
 	return nil
 }
 
-// pullProgress keeps one line of a terminal up to date.
+// pullProgress keeps some lines of a terminal up to date: one for each layer, and their sum.
 type pullProgress struct {
-	app    *App
-	mu     sync.Mutex
-	layers map[string]images.Event
-	shown  time.Time
+	out   io.Writer
+	mu    sync.Mutex
+	pull  pulls.Pull
+	shown time.Time
+	lines int
 }
 
 func (p *pullProgress) event(e images.Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.layers[e.Layer] = e
-	if time.Since(p.shown) < 100*time.Millisecond {
+	layer := pulls.Layer{Digest: e.Layer, Current: e.Current, Total: e.Total, Done: e.Done}
+	at := slices.IndexFunc(p.pull.Layers, func(l pulls.Layer) bool { return l.Digest == e.Layer })
+	if at < 0 {
+		p.pull.Layers = append(p.pull.Layers, layer)
+	} else if !p.pull.Layers[at].Done {
+		p.pull.Layers[at] = layer
+	}
+	if time.Since(p.shown) >= 100*time.Millisecond {
+		p.shown = time.Now()
+		p.erase()
+		p.show()
+	}
+}
+
+// maxLayerLines bounds what a pull takes of a terminal.
+const maxLayerLines = 12
+
+func (p *pullProgress) show() {
+	for _, l := range p.pull.Layers {
+		if p.lines == maxLayerLines {
+			break
+		}
+		_, digits, _ := strings.Cut(l.Digest, ":")
+		state := "waiting"
+		switch {
+		case l.Done:
+			state = "done"
+		case l.Current > 0 && l.Total > 0:
+			state = fmt.Sprintf("%s of %s, %d%%", byteText(l.Current), byteText(l.Total), 100*l.Current/l.Total)
+		case l.Current > 0:
+			state = byteText(l.Current)
+		}
+		fmt.Fprintf(p.out, "%.12s  %s\n", digits, state)
+		p.lines++
+	}
+	done, current, _ := p.pull.Sum()
+	fmt.Fprintf(p.out, "pulling: %d of %d layers, %s", done, len(p.pull.Layers), byteText(current))
+}
+
+// erase takes the lines back.
+func (p *pullProgress) erase() {
+	if p.shown.IsZero() {
 		return
 	}
-	p.shown = time.Now()
-	var done int
-	var bytes int64
-	for _, layer := range p.layers {
-		bytes += layer.Current
-		if layer.Done {
-			done++
-		}
+	fmt.Fprint(p.out, "\r\x1b[K")
+	for ; p.lines > 0; p.lines-- {
+		fmt.Fprint(p.out, "\x1b[A\x1b[K")
 	}
-	fmt.Fprintf(p.app.Err, "\r\x1b[Kpulling: %d of %d layers, %s", done, len(p.layers), bytesText(bytes))
+}
+
+func (p *pullProgress) clear() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.erase()
+	p.shown = time.Time{}
 }
 
 // imageError gives the errors of the store their exit codes.

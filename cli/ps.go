@@ -59,13 +59,16 @@ func (a *App) psTable(ctx context.Context, filter string, all bool) (table, erro
 		return table{}, err
 	}
 	t := table{Columns: []string{"TASK", "NAME", "STATE", "SINCE", "NODE", "PORTS", "CPUS", "MEM", "FRAMEWORK", "MESSAGE"}, Wide: 4}
-	values := []psTask{}
+	values, pulling := []psTask{}, a.pulling(ctx, v.Tasks)
 	for _, task := range v.Tasks {
 		id := task.GetTaskId().GetValue()
 		if task.Completed && !all || filter != "" && !strings.HasPrefix(id, filter) && !strings.HasPrefix(task.GetName(), filter) {
 			continue
 		}
 		p := describeTask(task)
+		if text := pulling[id]; text != "" {
+			p.Message = text
+		}
 		values = append(values, p)
 		t.Rows = append(t.Rows, []string{p.ID, p.Name, p.State, age(p.Since), p.Node, p.Ports,
 			trim(p.Resources["cpus"]), trim(p.Resources["mem"]), p.Framework, p.Message})

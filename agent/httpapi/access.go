@@ -6,6 +6,7 @@ import (
 
 	"agora.dev/agora/agent/containerizer"
 	"agora.dev/agora/agent/core"
+	"agora.dev/agora/api/agora/pulls"
 	mesos "agora.dev/agora/api/mesos/v1"
 	agentapi "agora.dev/agora/api/mesos/v1/agent"
 	"agora.dev/agora/auth"
@@ -19,6 +20,7 @@ var routeTable = map[string]guard.Route{
 	"/api/v1":              {Realm: guard.Readwrite},
 	"/api/v1/executor":     {Realm: guard.Executor},
 	"/api/agora/forward":   {Realm: guard.Readwrite},
+	pulls.Path:             guard.Endpoint(guard.Readonly, "/containers"),
 	"/health":              {Realm: guard.Open},
 	"/version":             {Realm: guard.Open},
 	"/help":                {Realm: guard.Open},

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"agora.dev/agora/api/agora/pulls"
 	mesos "agora.dev/agora/api/mesos/v1"
 	agentapi "agora.dev/agora/api/mesos/v1/agent"
 	"agora.dev/agora/internal/flags"
@@ -30,6 +31,15 @@ func (s *Server) pruneImages(ctx context.Context, excluded []*mesos.Image) error
 		names = append(names, name)
 	}
 	return s.Images.Prune(ctx, names)
+}
+
+// pulls shows the images that are being pulled.
+func (s *Server) pulls(w http.ResponseWriter, r *http.Request) {
+	out := []pulls.Pull{}
+	if s.Pulls != nil {
+		out = s.Pulls()
+	}
+	writeJSON(w, r, out)
 }
 
 func (s *Server) getLoggingLevel() *agentapi.Response {

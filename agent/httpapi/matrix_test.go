@@ -151,6 +151,7 @@ const webStdout = "?path=/frameworks/f-web/executors/mark-web.executor/runs/late
 var routeSamples = map[string]sample{
 	"/flags":               {asks: asks(auth.ViewFlags)},
 	"/containers":          {asks: asks(auth.GetEndpoint, "/containers")},
+	"/api/agora/pulls":     {asks: asks(auth.GetEndpoint, "/containers")},
 	"/monitor/statistics":  {asks: asks(auth.GetEndpoint, "/monitor/statistics")},
 	"/containerizer/debug": {asks: asks(auth.GetEndpoint, "/containerizer/debug")},
 	"/metrics/snapshot":    {asks: asks(auth.GetEndpoint, "/metrics/snapshot")},

@@ -10,6 +10,7 @@ import (
 
 	"agora.dev/agora/agent/containerizer"
 	"agora.dev/agora/agent/core"
+	"agora.dev/agora/api/agora/pulls"
 	"agora.dev/agora/auth/guard"
 	"agora.dev/agora/auth/httpauth"
 	"agora.dev/agora/internal/metrics"
@@ -62,6 +63,8 @@ type Config struct {
 	Figures func(emit func(name string, value float64))
 	// Timers are metrics that the snapshot does not have either.
 	Timers map[string]*metrics.Timer
+	// Pulls may be nil; it gives the images that are being pulled.
+	Pulls func() []pulls.Pull
 }
 
 // Server answers requests.
@@ -109,6 +112,7 @@ func (s *Server) handlers() map[string]http.HandlerFunc {
 		"/metrics/prometheus":  s.metricsPrometheus,
 		"/containerizer/debug": func(w http.ResponseWriter, r *http.Request) { writeJSON(w, r, map[string]any{"pending": []any{}}) },
 		"/api/agora/forward":   s.forward,
+		pulls.Path:             s.pulls,
 		"/logging/toggle":      s.loggingToggle,
 		"/help":                s.help,
 		"/files/browse":        s.filesBrowse,

@@ -74,7 +74,8 @@ type Limits struct {
 	RetryAfter  time.Duration // before the first, doubled for each more; default 500 ms
 }
 
-// Progress is told about a pull; nil is fine. It is called from several goroutines.
+// Progress is told about a pull: first of each layer, the lowest first. Nil is fine. It is
+// called from several goroutines, one at a time, and must not wait.
 type Progress func(Event)
 
 // Event is one piece of news of a pull.

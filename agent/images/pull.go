@@ -38,8 +38,10 @@ func (s *Store) Pull(ctx context.Context, ref string, given logins.Logins, progr
 	for _, source := range way.sources {
 		key += fmt.Sprintf("\x00%q", s.login(given, source.host, parsed.Repository))
 	}
+	watched, leave := s.underway.watch(key, parsed, ref, progress)
+	defer leave()
 	image, err := s.pulls.do(ctx, digestOf([]byte(key)), func(ctx context.Context) (*Image, error) {
-		return s.pull(ctx, parsed, way, progress)
+		return s.pull(ctx, parsed, way, watched.event)
 	})
 	if err != nil {
 		return nil, describe(parsed, err)
@@ -54,6 +56,9 @@ func (s *Store) pull(ctx context.Context, ref Reference, way *route, progress Pr
 		return nil, err
 	}
 	c.reference, c.progress = ref.String(), progress
+	for i, layer := range c.layers {
+		c.report(Event{Layer: layer.name(c, i), Total: layer.size})
+	}
 	image, err := s.ingest(ctx, c)
 	if err == nil && s.config.Pulled != nil {
 		s.config.Pulled(time.Since(begun))

@@ -31,6 +31,7 @@ type Store struct {
 	pulls    flights[*Image]
 	layers   flights[layerNoteFile]
 	builtins flights[*Image]
+	underway underway
 }
 
 // Open opens the store in dir, making it if needed. What a crashed process left behind
