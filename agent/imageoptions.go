@@ -25,6 +25,7 @@ type ImageOptions struct {
 	FetcherCacheSize    int64
 	FetcherStallTimeout time.Duration
 	FrameworksHome      string
+	HadoopHome          string
 }
 
 func defaultImages() ImageOptions {
@@ -40,6 +41,7 @@ func (c *Config) imageFlags(set *flags.Set) {
 	set.Path(&c.FetcherCacheDir, "fetcher_cache_dir", "directory of the fetcher's cache; default: fetch in the work directory")
 	set.Bytes(&c.FetcherCacheSize, "fetcher_cache_size", "bytes that the fetcher's cache may hold")
 	set.Duration(&c.FetcherStallTimeout, "fetcher_stall_timeout", "time after which a download that brings nothing ends")
+	set.Path(&c.HadoopHome, "hadoop_home", "directory of the client of Hadoop, which fetches hdfs, hftp and s3 URIs with bin/hadoop; default: the hadoop of PATH")
 	set.Path(&c.FrameworksHome, "frameworks_home", "directory that relative URIs of commands are relative to")
 }
 

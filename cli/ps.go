@@ -66,11 +66,12 @@ func (a *App) psTable(ctx context.Context, filter string, all bool) (table, erro
 			continue
 		}
 		p := describeTask(task)
+		state := p.State
 		if text := pulling[id]; text != "" {
-			p.Message = text
+			p.Message, state = text, state+", "+text
 		}
 		values = append(values, p)
-		t.Rows = append(t.Rows, []string{p.ID, p.Name, p.State, age(p.Since), p.Node, p.Ports,
+		t.Rows = append(t.Rows, []string{p.ID, p.Name, state, age(p.Since), p.Node, p.Ports,
 			trim(p.Resources["cpus"]), trim(p.Resources["mem"]), p.Framework, p.Message})
 	}
 	t.Value = values

@@ -41,7 +41,7 @@ func openFetcher(config agent.Config) (*fetcher.Fetcher, error) {
 		dir = filepath.Join(config.WorkDir, "fetch")
 	}
 	return fetcher.New(fetcher.Config{CacheDir: dir, CacheSize: config.FetcherCacheSize, StallAfter: config.FetcherStallTimeout,
-		FrameworksHome: config.FrameworksHome})
+		FrameworksHome: config.FrameworksHome, HadoopHome: config.HadoopHome})
 }
 
 // pruner keeps the images of containers from being removed.

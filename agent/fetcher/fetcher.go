@@ -1,5 +1,5 @@
-// Package fetcher brings the URIs of a command into a sandbox: files of the host, and
-// what http and https servers give, unpacked when they are archives.
+// Package fetcher brings the URIs of a command into a sandbox: files of the host, what http,
+// https and ftp servers give, and what a client of Hadoop brings, unpacked when they are archives.
 //
 // It promises that nothing is written outside of the sandbox, that a failed or cancelled
 // fetch leaves none of its files, and that what it fetched belongs to the task's user. It
@@ -45,10 +45,13 @@ type Config struct {
 	CacheSize int64 // default 2 GiB, as fetcher_cache_size
 	// FrameworksHome is what relative URIs are relative to.
 	FrameworksHome string
-	StallAfter     time.Duration // default 1 min, as fetcher_stall_timeout
-	FileBytes      int64         // of one download; default 64 GiB
-	UnpackedBytes  int64         // of one archive; default 128 GiB
-	Entries        int           // of one archive; default 1,000,000
+	// HadoopHome has bin/hadoop, which brings hdfs, hftp and s3; empty: the one of PATH.
+	HadoopHome    string
+	RetryAfter    time.Duration // before the second attempt, doubled for each more; default 500 ms
+	StallAfter    time.Duration // default 1 min, as fetcher_stall_timeout
+	FileBytes     int64         // of one download; default 64 GiB
+	UnpackedBytes int64         // of one archive; default 128 GiB
+	Entries       int           // of one archive; default 1,000,000
 }
 
 // Fetcher fetches; its methods may be called from any goroutine.
@@ -56,6 +59,8 @@ type Fetcher struct {
 	config Config
 	client *http.Client
 	mu     sync.Mutex // of the cache
+	// turns has who fetches for a key of the cache.
+	turns map[string]chan struct{}
 	// succeeded and failed count the fetches of whole tasks.
 	succeeded, failed atomic.Uint64
 }
@@ -72,6 +77,7 @@ func (f *Fetcher) Figures(emit func(name string, value float64)) {
 // New returns a fetcher, and makes its cache directory.
 func New(config Config) (*Fetcher, error) {
 	config.CacheSize = cmp.Or(config.CacheSize, 2<<30)
+	config.RetryAfter = cmp.Or(config.RetryAfter, 500*time.Millisecond)
 	config.StallAfter = cmp.Or(config.StallAfter, time.Minute)
 	config.FileBytes = cmp.Or(config.FileBytes, 64<<30)
 	config.UnpackedBytes = cmp.Or(config.UnpackedBytes, 128<<30)
@@ -82,34 +88,40 @@ func New(config Config) (*Fetcher, error) {
 		}
 		leftovers, _ := filepath.Glob(filepath.Join(config.CacheDir, ".fetch-*"))
 		for _, path := range leftovers {
-			_ = os.Remove(path)
+			_ = os.RemoveAll(path)
 		}
 	}
-	return &Fetcher{config: config, client: newClient(config.StallAfter)}, nil
+	return &Fetcher{config: config, client: newClient(config.StallAfter), turns: map[string]chan struct{}{}}, nil
 }
 
 // newClient checks every address at the moment it is dialled: neither a redirect nor a
 // name that changes its address gets past that.
 func newClient(stall time.Duration) *http.Client {
-	dialer := &net.Dialer{Timeout: 20 * time.Second, Control: func(_, address string, _ syscall.RawConn) error {
-		at, err := netip.ParseAddrPort(address)
-		if err != nil {
-			return err
-		}
-		return refuseAddress(at.Addr())
-	}}
 	return &http.Client{
 		Transport: &http.Transport{
-			DialContext: dialer.DialContext, TLSHandshakeTimeout: 20 * time.Second, ResponseHeaderTimeout: stall,
+			DialContext: dialer().DialContext, TLSHandshakeTimeout: 20 * time.Second, ResponseHeaderTimeout: stall,
 			DisableCompression: true, IdleConnTimeout: 5 * time.Second, ForceAttemptHTTP2: true,
 		},
 		CheckRedirect: func(request *http.Request, via []*http.Request) error {
 			if len(via) >= 10 {
 				return fmt.Errorf("%w: more than 10 redirects", ErrRefused)
 			}
+			if request.URL.User != nil || request.URL.Scheme != "http" && request.URL.Scheme != "https" {
+				return fmt.Errorf("%w: it redirects to another scheme, or with user information", ErrRefused)
+			}
 			return checkURL(request.URL)
 		},
 	}
+}
+
+func dialer() *net.Dialer {
+	return &net.Dialer{Timeout: 20 * time.Second, Control: func(_, address string, _ syscall.RawConn) error {
+		at, err := netip.ParseAddrPort(address)
+		if err != nil {
+			return err
+		}
+		return refuseAddress(at.Addr())
+	}}
 }
 
 func refuseAddress(a netip.Addr) error {
@@ -202,7 +214,7 @@ func (r *run) undo() {
 }
 
 func (r *run) fetch(ctx context.Context, item item) error {
-	content, err := r.download(ctx, item)
+	content, err := r.download(ctx, item, r.log)
 	if err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ var archives = [...]struct{ ending, kind string }{
 func (c Config) plan(uri *mesos.CommandInfo_URI) (item, error) {
 	value := uri.GetValue()
 	if value == "" || len(value) > 8192 || strings.ContainsFunc(value, unicode.IsControl) || value[0] == '-' {
-		return item{}, fmt.Errorf("%w: give file, http or https and an address", ErrURI)
+		return item{}, fmt.Errorf("%w: give file, http, https, ftp or hdfs and an address", ErrURI)
 	}
 	out := item{executable: uri.GetExecutable(), cache: uri.GetCache(), shown: redact(value)}
 	base, err := c.source(value, &out)
@@ -96,14 +96,14 @@ func (c Config) source(value string, out *item) (string, error) {
 // checkURL refuses what no name resolution is needed to refuse; addresses are checked
 // again when they are dialled.
 func checkURL(u *url.URL) error {
-	if u.Scheme != "http" && u.Scheme != "https" {
-		return fmt.Errorf("%w: scheme %.20q is not supported: use file, http or https", ErrURI, u.Scheme)
+	if hadoopSchemes[u.Scheme] && u.Opaque == "" && u.Path != "" {
+		return nil // its client knows where
+	}
+	if u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "ftp" {
+		return fmt.Errorf("%w: scheme %.20q is not supported: use file, http, https, ftp or hdfs", ErrURI, u.Scheme)
 	}
 	if u.Hostname() == "" || u.Opaque != "" {
 		return fmt.Errorf("%w: it names no host", ErrURI)
-	}
-	if u.User != nil {
-		return fmt.Errorf("%w: it holds user information, which often hides the real host: send credentials another way", ErrRefused)
 	}
 	if address, err := netip.ParseAddr(u.Hostname()); err == nil {
 		return refuseAddress(address)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -51,7 +52,8 @@ func TestAPrivateImageIsPulledInSight(t *testing.T) {
 		}
 		inner.ServeHTTP(w, r)
 	}))
-	t.Cleanup(server.Close)
+	var held sync.Once
+	t.Cleanup(func() { held.Do(func() { close(goOn) }); server.Close() })
 	ref := strings.TrimPrefix(server.URL, "http://") + "/team/private:1"
 	if err := imagekit.Push(ref, image, remote.WithAuth(&authn.Basic{Username: "joe", Password: "s3cret"})); err != nil {
 		t.Fatal(err)
@@ -79,7 +81,7 @@ func TestAPrivateImageIsPulledInSight(t *testing.T) {
 		}
 		return nil
 	})
-	close(goOn)
+	held.Do(func() { close(goOn) })
 	if r := <-ended; r.code != 0 || r.out != "private\n" {
 		t.Fatalf("agora run: exit %d, %q, %s", r.code, r.out, r.errOut)
 	}
