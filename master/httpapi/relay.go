@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"agora.dev/agora/api/agora/pulls"
 	"agora.dev/agora/auth/httpauth"
 	"agora.dev/agora/client/agentlink"
 	"agora.dev/agora/master/core"
@@ -27,7 +28,7 @@ const (
 // relayed are the endpoints of an agent that are reached through the master. What they let a
 // caller do is bounded by the agent, too.
 var relayed = map[string]bool{
-	"/api/v1": true, "/api/agora/forward": true, "/state": true, "/containers": true, "/monitor/statistics": true,
+	"/api/v1": true, "/api/agora/forward": true, pulls.Path: true, "/state": true, "/containers": true, "/monitor/statistics": true,
 	"/files/browse": true, "/files/read": true, "/files/download": true, "/metrics/snapshot": true, "/flags": true,
 	"/version": true, "/health": true,
 }
