@@ -29,6 +29,7 @@ type candidate struct {
 	config    []byte
 	layers    []layerSource
 	progress  Progress
+	spooled   []*os.File // layers that had to be fetched to be described
 
 	decoded ocispec.Image
 	chains  []string

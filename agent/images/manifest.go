@@ -44,9 +44,6 @@ func refused(format string, args ...any) error {
 // decodeDocument reads a manifest or an index that came with the given media type.
 func decodeDocument(data []byte, mediaType string, limits Limits) (document, error) {
 	var doc document
-	if strings.HasPrefix(mediaType, schema1) {
-		return doc, refused("it has a manifest of the retired schema 1: push it again with a current tool")
-	}
 	if !isIndex(mediaType) && !isManifest(mediaType) {
 		return doc, refused("media type %.100q is neither an image manifest nor an index", mediaType)
 	}

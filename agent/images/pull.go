@@ -55,6 +55,7 @@ func (s *Store) pull(ctx context.Context, ref Reference, way *route, progress Pr
 	if err != nil {
 		return nil, err
 	}
+	defer c.close()
 	c.reference, c.progress = ref.String(), progress
 	for i, layer := range c.layers {
 		c.report(Event{Layer: layer.name(c, i), Total: layer.size})
@@ -79,9 +80,17 @@ func (r *route) resolveAt(ctx context.Context, from *registry, ref Reference, co
 		if err != nil {
 			return nil, err
 		}
+		if isSchema1(mediaType) {
+			if data, err = schema1Payload(data); err != nil {
+				return nil, err
+			}
+		}
 		digest := digestLike(target, data)
 		if strings.Contains(target, ":") && target != digest {
 			return nil, fmt.Errorf("%w: the manifest is %s", ErrDigestMismatch, digest)
+		}
+		if isSchema1(mediaType) {
+			return r.schema1(ctx, data)
 		}
 		doc, err := decodeDocument(data, mediaType, r.limits)
 		if err != nil {

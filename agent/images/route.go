@@ -61,10 +61,11 @@ type route struct {
 	sources []*registry
 	foreign foreign
 	limits  Limits
+	spool   string // directory for layers that have to be measured
 }
 
 func (s *Store) route(ref Reference, given logins.Logins) (*route, error) {
-	out := &route{foreign: foreign{hosts: s.config.ForeignHosts, limits: s.config.Limits}, limits: s.config.Limits}
+	out := &route{foreign: foreign{hosts: s.config.ForeignHosts, limits: s.config.Limits}, limits: s.config.Limits, spool: s.path(tmpDir)}
 	for _, host := range append(slices.Clone(s.config.Mirrors.of(ref.Registry)), ref.Registry) {
 		login := s.login(given, host, ref.Repository)
 		source, err := s.registry(host, ref.Repository, login)
@@ -92,7 +93,7 @@ func (s *Store) login(given logins.Logins, host, repository string) logins.Login
 func (r *route) resolve(ctx context.Context, ref Reference, config Config) (*candidate, error) {
 	var trouble []string
 	for i, source := range r.sources {
-		rest := &route{sources: r.sources[i:], foreign: r.foreign, limits: r.limits}
+		rest := &route{sources: r.sources[i:], foreign: r.foreign, limits: r.limits, spool: r.spool}
 		c, err := rest.resolveAt(ctx, source, ref, config)
 		if err == nil || ctx.Err() != nil {
 			return c, err

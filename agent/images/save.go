@@ -137,6 +137,10 @@ func (a *archiveWriter) describe(image *Image, ref Reference, manifest ocispec.M
 		if err != nil {
 			return fmt.Errorf("%s: %w: pull the image again", known, err)
 		}
+		var named document
+		if annotation == annotationManifest && (json.Unmarshal(original, &named) != nil || named.Config == nil) {
+			continue // of schema 1: it proves no configuration
+		}
 		d.Annotations[annotation] = known
 		if err := a.blob(known, original); err != nil {
 			return err

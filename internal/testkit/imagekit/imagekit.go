@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
 // File is one entry of a layer; a name ending in / is a directory.
@@ -102,6 +103,28 @@ func Push(reference string, image v1.Image, options ...remote.Option) error {
 		return err
 	}
 	return remote.Write(ref, image, options...)
+}
+
+// PushDocker is Push with docker's media types, for what knows no others.
+func PushDocker(reference string, image v1.Image) error {
+	layers, err := image.Layers()
+	if err != nil {
+		return err
+	}
+	config, err := image.ConfigFile()
+	if err != nil {
+		return err
+	}
+	out := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.DockerManifestSchema2), types.DockerConfigJSON)
+	for _, layer := range layers {
+		if out, err = mutate.Append(out, mutate.Addendum{Layer: layer, MediaType: types.DockerLayer}); err != nil {
+			return err
+		}
+	}
+	if out, err = mutate.ConfigFile(out, config); err != nil {
+		return err
+	}
+	return Push(reference, out)
 }
 
 // Layout writes an image as an OCI layout directory.
