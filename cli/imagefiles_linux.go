@@ -91,8 +91,8 @@ func (a *App) imageRm(open func() (*images.Store, error)) *cobra.Command {
 	return &cobra.Command{
 		Use:   "rm IMAGE...",
 		Short: "Forget images",
-		Long: `Forget images. Running containers keep their files; what nothing uses is removed by the agent: by its
-call PRUNE_IMAGES, or with --image_gc_config when its disk fills up.`,
+		Long: `Forget images. Running containers keep their files; what nothing uses is removed by
+agora image prune, or with --image_gc_config when the agent's disk fills up.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			store, err := open()

@@ -100,4 +100,10 @@ func TestAPrivateImageIsPulledInSight(t *testing.T) {
 	if code, out, errOut := other.agora(t, "run", ref); code != 0 || out != "private\n" {
 		t.Errorf("once it is loaded: exit %d, %q, %s", code, out, errOut)
 	}
+	if code, out, errOut := other.agora(t, "image", "prune"); code != 0 || out != "agent1\n" {
+		t.Errorf("agora image prune: exit %d, %q, %s", code, out, errOut)
+	}
+	if code, out, errOut := agora(t, "image", "ls", "--store", filepath.Join(other.state, "images")); code != 0 || strings.Contains(out, ref) {
+		t.Errorf("after the prune: exit %d, %s, %s", code, out, errOut)
+	}
 }
