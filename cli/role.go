@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -13,10 +14,12 @@ import (
 	"agora.dev/agora/internal/flags"
 )
 
-// role is a command whose flags are Mesos's: --name=value, --no-name, MESOS_NAME, file://.
+// role is a command whose flags are written as Mesos's: --name=value, --no-name, MESOS_NAME, file://.
 type role struct {
 	use, short, example string
 	flags               *flags.Set
+	// environment begins the names of its variables; empty: MESOS_.
+	environment string
 	// logDir is where the log goes when no file is named; nil or empty: to standard error.
 	logDir func() string
 	// run does the work until ctx ends.
@@ -69,8 +72,8 @@ func (a *App) roleCommand(r role) *cobra.Command {
 		},
 	}
 	cmd.SetHelpFunc(func(*cobra.Command, []string) {
-		fmt.Fprintf(a.Out, "%s\n\nUsage:\n  agora %s [--name=value ...]\n\nExample:\n%s\n\nOptions, also as MESOS_NAME in the environment, also as --name=file:///path:\n%s",
-			r.short, r.use, r.example, set.Usage())
+		fmt.Fprintf(a.Out, "%s\n\nUsage:\n  agora %s [--name=value ...]\n\nExample:\n%s\n\nOptions, also as %sNAME in the environment, also as --name=file:///path:\n%s",
+			r.short, r.use, r.example, cmp.Or(r.environment, "MESOS_"), set.Usage())
 	})
 	return cmd
 }

@@ -23,7 +23,7 @@ import (
 
 // addRoles adds what a machine of the cluster runs.
 func (a *App) addRoles(root *cobra.Command) {
-	a.add(root, "role", a.devCommand, a.masterCommand, a.agentCommand)
+	a.add(root, "role", a.devCommand, a.masterCommand, a.agentCommand, a.orchestratorCommand)
 	root.AddCommand(a.launcherCommand())
 }
 

@@ -34,6 +34,8 @@ type Config struct {
 	Hostname string
 	// Address is where the HTTP API is served, HOST:PORT, as told to the master and clients.
 	Address string
+	// Secure says that it is served by TLS.
+	Secure  bool
 	Version string
 	// FailoverTimeout is how long the master keeps the tasks without us; default one week.
 	FailoverTimeout time.Duration
@@ -127,7 +129,11 @@ func (o *Orchestrator) subscription(id string) *api.Call_Subscribe {
 		FailoverTimeout: proto.Float64(o.cfg.FailoverTimeout.Seconds()), Checkpoint: proto.Bool(true),
 		Hostname: proto.String(o.cfg.Hostname), Roles: []string{o.cfg.Role}}
 	if o.cfg.Address != "" {
-		info.WebuiUrl = proto.String("http://" + o.cfg.Address)
+		scheme := "http://"
+		if o.cfg.Secure {
+			scheme = "https://"
+		}
+		info.WebuiUrl = proto.String(scheme + o.cfg.Address)
 	}
 	if o.cfg.Principal != "" {
 		info.Principal = proto.String(o.cfg.Principal)

@@ -47,6 +47,19 @@ func ReadCredential(path string) (principal, secret string, err error) {
 	return principal, secret, nil
 }
 
+// ReadSecret reads a file that holds one secret; white space at its ends does not count.
+func ReadSecret(path string) (string, error) {
+	text, err := readSecret(path)
+	if err != nil {
+		return "", err
+	}
+	secret := string(bytes.TrimSpace(text))
+	if secret == "" {
+		return "", fmt.Errorf("%s is empty", path)
+	}
+	return secret, nil
+}
+
 // maxSecretFile bounds a file of secrets, in bytes.
 const maxSecretFile = 16 << 20
 

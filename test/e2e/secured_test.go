@@ -36,7 +36,7 @@ func TestSecuredMasterAndAgent(t *testing.T) {
 	}
 	port, agentPort := freePort(t), freePort(t)
 	addr := fmt.Sprintf("https://127.0.0.1:%d", port)
-	start(t, "agora master", "master", fmt.Sprintf("--port=%d", port), "--credentials="+write("credentials", "admin admin-secret\nagents agent-secret\nguest guest-secret\nops ops-secret\n"),
+	start(t, "agora master", "master", fmt.Sprintf("--port=%d", port), "--credentials="+write("credentials", "admin admin-secret\nagents agent-secret\nguest guest-secret\nops ops-secret\nmarathon marathon-secret\n"),
 		"--authenticate_http_readonly", "--authenticate_http_readwrite", "--authenticate_http_frameworks", "--authenticate_agents",
 		"--ssl_cert_file="+files.CertFile, "--ssl_key_file="+files.KeyFile,
 		`--acls={"register_agents":[{"principals":{"values":["agents"]},"agents":{"type":"ANY"}},{"principals":{"type":"NONE"},"agents":{"type":"ANY"}}],
@@ -68,6 +68,7 @@ func TestSecuredMasterAndAgent(t *testing.T) {
 	if _, out, errOut := as("guest", "ps", "-a"); strings.Contains(out, "greeting") {
 		t.Errorf("ps as guest shows what a guest may not view: %s%s", out, errOut)
 	}
+	securedOrchestrator(t, port, dir, files, write, as)
 	if code, _, errOut := as("guest", "run", "builtin/shell", "--", "echo", "hello"); code == 0 || !strings.Contains(errOut, "Not authorized to use roles") {
 		t.Errorf("run as guest: %d, %s", code, errOut)
 	}
@@ -108,5 +109,30 @@ func securedAgent(t *testing.T, port int, as func(principal string, args ...stri
 	response.Body.Close()
 	if response.StatusCode != http.StatusUnauthorized {
 		t.Errorf("the agent itself: %s", response.Status)
+	}
+}
+
+// securedOrchestrator has an orchestrator that authenticates at the master and asks its own users.
+func securedOrchestrator(t *testing.T, master int, dir string, files tlsconfig.Options, write func(name, text string) string,
+	as func(principal string, args ...string) (int, string, string)) {
+	t.Helper()
+	port := freePort(t)
+	start(t, "agora orchestrator", "orchestrator", fmt.Sprintf("--master=127.0.0.1:%d", master), fmt.Sprintf("--http_port=%d", port), "--work_dir="+filepath.Join(dir, "orchestrator"),
+		"--mesos_authentication_principal=marathon", "--mesos_authentication_secret_file="+write("marathon", "marathon-secret\n"), "--http_credentials=file://"+write("admins", "admin:admin-secret\n"),
+		"--ssl_cert_file="+files.CertFile, "--ssl_key_file="+files.KeyFile, "--ssl_ca_file="+files.CAFile)
+	eventually(t, "the app runs", 60*time.Second, func() error {
+		if code, _, errOut := as("admin", "run", "-d", "--name", "kept", "builtin/shell", "--", "sleep", "1000"); code != 0 {
+			return errors.New(errOut)
+		}
+		if _, out, errOut := as("admin", "ps"); !strings.Contains(out, "kept") || !strings.Contains(out, "RUNNING") {
+			return errors.New(out + errOut)
+		}
+		return nil
+	})
+	if code, _, errOut := as("ops", "run", "-d", "--name", "stranger", "builtin/shell", "--", "sleep", "1000"); code == 0 || !strings.Contains(errOut, "no valid credential for the realm Mesosphere") {
+		t.Errorf("run -d as ops: %d, %s", code, errOut)
+	}
+	if code, _, errOut := as("admin", "kill", "kept"); code != 0 {
+		t.Errorf("kill: %d, %s", code, errOut)
 	}
 }
