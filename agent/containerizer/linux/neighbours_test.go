@@ -40,19 +40,21 @@ func TestHostileNeighboursTouchOnlyThemselves(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, h := range hostile {
-			if _, err := w.Launch(w.ctx, withImage(w.spec(h.name, h.script))); err != nil {
+			s := withImage(w.spec(h.name, h.script))
+			s.Resources = []*mesos.Resource{resource("cpus", 0.1), resource("mem", 64)}
+			if _, err := w.Launch(w.ctx, s); err != nil {
 				t.Fatalf("launch %s: %v", h.name, err)
 			}
 		}
 		before := ticks(quiet)
-		for i := range 3 { // whoever comes later finds room
+		for i := range 2 { // whoever comes later finds room
 			late := withImage(w.spec("late"+string(rune('0'+i)), `echo come`))
 			w.expect(late, "come\n")
 		}
 		if _, err := w.Usage(w.ctx, quiet.ID); err != nil {
 			t.Errorf("usage of the quiet one: %v", err)
 		}
-		awaitTicks(t, w, quiet, before+100)
+		awaitTicks(t, w, quiet, before+50)
 		for _, h := range hostile {
 			end := w.endOf(t, containerizer.ID(h.name), h.limitation != 0 || h.code != 0)
 			if h.limitation != 0 && (end.State != mesos.TaskState_TASK_FAILED || end.Reason != h.limitation) {
@@ -62,7 +64,7 @@ func TestHostileNeighboursTouchOnlyThemselves(t *testing.T) {
 				t.Errorf("%s: %+v", h.name, end)
 			}
 		}
-		awaitTicks(t, w, quiet, ticks(quiet)+20)
+		awaitTicks(t, w, quiet, ticks(quiet)+10)
 	})
 }
 
