@@ -13,6 +13,7 @@ import (
 	"agora.dev/agora/agent/isolators/netcls"
 	"agora.dev/agora/agent/isolators/perf"
 	"agora.dev/agora/agent/isolators/seccomp"
+	"agora.dev/agora/agent/isolators/userns"
 	"agora.dev/agora/internal/flags"
 )
 
@@ -40,17 +41,20 @@ type IsolatorOptions struct {
 	EffectiveCapabilities string
 	BoundingCapabilities  string
 	// AllowedDevices is JSON of DeviceWhitelist.
-	AllowedDevices     string
-	SeccompConfigDir   string
-	SeccompProfileName string
-	DisallowSharingPID bool
-	DisallowSharingIPC bool
-	DefaultShmSize     int64 // bytes
+	AllowedDevices string
+	// UsernsRange are the machine's ids for user namespaces, as 1000000-67108863; Userns says
+	// who has one: asked, default or always.
+	UsernsRange, Userns string
+	SeccompConfigDir    string
+	SeccompProfileName  string
+	DisallowSharingPID  bool
+	DisallowSharingIPC  bool
+	DefaultShmSize      int64 // bytes
 }
 
 func defaultIsolators() IsolatorOptions {
 	return IsolatorOptions{CgroupsRoot: "agora", RevocableCPULowPriority: true, CountProcesses: true,
-		PortOptions: defaultPorts(), gpuRoot: "/", PerfInterval: time.Minute, PerfDuration: 10 * time.Second}
+		PortOptions: defaultPorts(), gpuRoot: "/", Userns: string(userns.Asked), PerfInterval: time.Minute, PerfDuration: 10 * time.Second}
 }
 
 func (c *Config) isolatorFlags(set *flags.Set) {
@@ -72,6 +76,9 @@ func (c *Config) isolatorFlags(set *flags.Set) {
 	set.String(&c.BoundingCapabilities, "bounding_capabilities", "capabilities that tasks may have at most, in the same form; default: what they ask for")
 	set.String(&c.AllowedDevices, "allowed_devices", "devices that every container can use beside null, zero, full, random, urandom, tty, console, ptmx, pts and tun, "+
 		`as {"allowed_devices":[{"device":{"path":"/dev/fuse"},"access":{"read":true,"write":true}}]}`)
+	set.String(&c.UsernsRange, "userns_range", "the machine's user and group ids for user namespaces of containers, 65536 each, as 1000000-67108863; "+
+		"nobody else may use them; default: no user namespaces")
+	set.String(&c.Userns, "userns", "which containers have a user namespace: asked, those with the label agora.userns=private; default, all but those with agora.userns=host; or always")
 	c.portFlags(set)
 	set.String(&c.NvidiaGPUDevices, "nvidia_gpu_devices", "GPUs that the isolator gpu/nvidia offers, as 0,1 in the order of nvidia-smi, with gpus:2 in --resources; default: all")
 	set.Path(&c.SeccompConfigDir, "seccomp_config_dir", "directory of filters of system calls, in Docker's format, that tasks may name")
@@ -104,6 +111,9 @@ func (c *Config) checkIsolators() error {
 	}
 	if c.DefaultShmSize < 0 {
 		return errors.New("--default_container_shm_size must be positive")
+	}
+	if err := c.checkUsers(); err != nil {
+		return err
 	}
 	policy, err := c.Capabilities()
 	if err != nil {
@@ -152,6 +162,19 @@ func (o *IsolatorOptions) checkPerf(on isolation.Set) error {
 // NetClasses reads the options about handles of network classes.
 func (o *IsolatorOptions) NetClasses() (netcls.Handles, error) {
 	return netcls.Parse(o.NetClsPrimary, o.NetClsSecondaries)
+}
+
+// Users reads the options about user namespaces.
+func (o *IsolatorOptions) Users() (userns.Ranges, error) {
+	return userns.Parse(o.UsernsRange, o.Userns)
+}
+
+func (c *Config) checkUsers() error {
+	users, err := c.Users()
+	if err == nil && users.Given() && c.Launcher == "oci" {
+		return errors.New("--userns_range: user namespaces need --launcher=native; runtimes of --launcher=oci cannot give every mount its ids")
+	}
+	return err
 }
 
 // Capabilities reads the options about capabilities.

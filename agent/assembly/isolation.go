@@ -41,8 +41,12 @@ func isolation(config agent.Config) (linux.Isolation, error) {
 	if err != nil {
 		return linux.Isolation{}, err
 	}
+	users, err := config.Users()
+	if err != nil {
+		return linux.Isolation{}, err
+	}
 	return linux.Isolation{
-		On: on, EnforceCPU: config.CgroupsEnableCFS, LimitSwap: config.CgroupsLimitSwap,
+		Users: users, On: on, EnforceCPU: config.CgroupsEnableCFS, LimitSwap: config.CgroupsLimitSwap,
 		RevocableCPULowPriority: config.RevocableCPULowPriority, CountProcesses: config.CountProcesses,
 		Capabilities: policy, Seccomp: config.Seccomp(), Devices: devices,
 		DisallowSharingPID: config.DisallowSharingPID, DisallowSharingIPC: config.DisallowSharingIPC, ShmSize: config.DefaultShmSize,

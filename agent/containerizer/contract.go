@@ -95,6 +95,9 @@ type Spec struct {
 	// User is the account of the process on the host; empty means the agent's.
 	User     string
 	Hostname string
+	// UserNamespace is what the container asks for: "private", "host" for the machine's, or
+	// empty for what the agent does by itself.
+	UserNamespace string
 }
 
 // PersistentVolume is a directory of the host that a container sees at ContainerPath, relative

@@ -39,7 +39,7 @@ func (c *Core) launchOwn(e *executorRun) {
 	spec := containerizer.Spec{
 		ID: e.run.Container, Container: e.info.GetContainer(), Resources: e.demand(), Limits: e.ceilings(),
 		Sandbox: c.sandbox(e, e.run.Container), User: c.user(e.framework, e.info.GetCommand()),
-		Persistent: c.persistent(e.info.GetResources()),
+		Persistent: c.persistent(e.info.GetResources()), UserNamespace: userNamespace(e.info.GetLabels()),
 	}
 	if e.kind == Custom {
 		spec.Command = e.info.GetCommand()
@@ -80,7 +80,7 @@ func (c *Core) taskSpec(e *executorRun, id containerizer.ID, t *task) containeri
 		ID: id, Command: info.GetCommand(), Container: info.GetContainer(), Resources: info.GetResources(),
 		Limits: limits(info), ShareCgroups: nested && (linux == nil || linux.GetShareCgroups()),
 		Sandbox:    c.sandbox(e, id),
-		Persistent: c.persistent(info.GetResources()),
+		Persistent: c.persistent(info.GetResources()), UserNamespace: userNamespace(info.GetLabels()),
 	}
 	if nested {
 		spec.Inherited = c.persistent(e.info.GetResources())
@@ -96,6 +96,19 @@ func (c *Core) taskSpec(e *executorRun, id containerizer.ID, t *task) containeri
 		spec.Env["MESOS_CONTAINER_IP"] = c.config.IP
 	}
 	return spec
+}
+
+// LabelUserNamespace asks for a user namespace of one's own, "private", or for the machine's,
+// "host": a label of a task, or of the executor of a pod. Mesos has no field for it.
+const LabelUserNamespace = "agora.userns"
+
+func userNamespace(labels *mesos.Labels) string {
+	for _, l := range labels.GetLabels() {
+		if l.GetKey() == LabelUserNamespace {
+			return l.GetValue()
+		}
+	}
+	return ""
 }
 
 func (c *Core) sandbox(e *executorRun, id containerizer.ID) string {

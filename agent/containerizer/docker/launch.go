@@ -80,6 +80,9 @@ func (c *Containerizer) launch(ctx context.Context, spec containerizer.Spec) (in
 	if spec.Command == nil || !Accepts(spec) {
 		return 0, fmt.Errorf("container %s: the Docker Engine runs commands in containers of type DOCKER", spec.ID)
 	}
+	if spec.UserNamespace == "private" {
+		return 0, fmt.Errorf("container %s: userns=private: the Docker Engine has one user namespace for all (its userns-remap) or none; use a container of type MESOS", spec.ID)
+	}
 	options, err := describe(spec, c.config.Agent, c.config.Rules)
 	if err != nil {
 		return 0, fmt.Errorf("container %s: %w", spec.ID, err)

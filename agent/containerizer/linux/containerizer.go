@@ -203,10 +203,12 @@ func (c *Containerizer) advance(id containerizer.ID, to containerizer.State) err
 func (c *Containerizer) abandon(b *box) {
 	ctx, cancel := context.WithTimeout(context.Background(), containerizer.LaunchTimeout)
 	defer cancel()
-	if err := c.config.Launcher.Destroy(ctx, string(b.id)); err == nil {
-		_ = c.config.Launcher.Remove(ctx, string(b.id))
+	err := c.config.Launcher.Destroy(ctx, string(b.id))
+	if err == nil {
+		err = c.config.Launcher.Remove(ctx, string(b.id))
 	}
-	_ = c.removeDir(b.id)
+	gone := err == nil || errors.Is(err, launcher.ErrUnknownContainer)
+	gone = c.removeDir(b.id) == nil && gone
 	c.detach(b.id)
 	c.releaseGPUs(b.id)
 	c.mu.Lock()
@@ -214,6 +216,9 @@ func (c *Containerizer) abandon(b *box) {
 	c.lives.End(b.id)
 	c.lives.Forget(b.id)
 	c.declassify(b)
+	if gone { // else its ids are still somebody's
+		c.releaseUsers(b)
+	}
 	delete(c.boxes, b.id)
 	b.closed = true
 	close(b.ready)

@@ -61,7 +61,7 @@ func (c *Containerizer) entering(b *box, spec containerizer.Spec) (launcher.Ente
 	if err != nil {
 		return launcher.Enter{}, err
 	}
-	b.Debug, b.Shares, b.Cgroup = true, true, p.Cgroup
+	b.Debug, b.Shares, b.Cgroup, b.UserFirst = true, true, p.Cgroup, p.UserFirst
 	oci := template.Spec("/")
 	cwd := spec.Sandbox
 	if _, err := os.Stat(filepath.Join(c.dir(parent), "root")); err == nil {
@@ -73,7 +73,7 @@ func (c *Containerizer) entering(b *box, spec containerizer.Spec) (launcher.Ente
 	if err := c.process(oci, spec, nil, cwd); err != nil {
 		return launcher.Enter{}, err
 	}
-	return launcher.Enter{ID: string(spec.ID), Parent: string(parent), Process: oci.Process, Seccomp: oci.Linux.Seccomp}, nil
+	return launcher.Enter{ID: string(spec.ID), Parent: string(parent), Process: oci.Process, Seccomp: oci.Linux.Seccomp}, checkUsers(b, oci.Process)
 }
 
 // Exec implements containerizer.Containerizer.
@@ -121,6 +121,9 @@ func (c *Containerizer) exec(ctx context.Context, b *box, s *session, spec conta
 			}
 		}
 	}()
+	if err := givePipes(b, enter.Process, enter.Files); err != nil {
+		return 0, err
+	}
 	pid, err := c.config.Launcher.Enter(ctx, enter)
 	if err != nil {
 		return 0, err

@@ -8,6 +8,7 @@ import (
 	"agora.dev/agora/agent/isolators/isolation"
 	"agora.dev/agora/agent/isolators/netcls"
 	"agora.dev/agora/agent/isolators/seccomp"
+	"agora.dev/agora/agent/isolators/userns"
 )
 
 // Isolation are the options of the isolators.
@@ -51,6 +52,8 @@ type Isolation struct {
 	// Devices are what every container can use beside the harmless ones (Mesos
 	// --allowed_devices).
 	Devices devices.List
+	// Users are the ids of containers with a user namespace (--userns_range, --userns).
+	Users userns.Ranges
 }
 
 // patrol looks at all containers now and then, until the containerizer is closed.

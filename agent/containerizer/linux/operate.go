@@ -81,6 +81,7 @@ func (c *Containerizer) adopt(id containerizer.ID, f launcher.Container) (contai
 	err := c.lives.Begin(id, true)
 	c.boxes[id] = b
 	c.config.Isolation.NetClasses.Reserve(b.NetClass)
+	c.config.Isolation.Users.Reserve(b.UserFirst)
 	c.mu.Unlock()
 	if err != nil {
 		return containerizer.Recovered{}, err
@@ -189,6 +190,7 @@ func (c *Containerizer) Remove(ctx context.Context, id containerizer.ID) error {
 	defer c.mu.Unlock()
 	c.lives.Forget(id)
 	c.declassify(b)
+	c.releaseUsers(b)
 	delete(c.boxes, id)
 	return nil
 }

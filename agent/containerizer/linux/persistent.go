@@ -20,6 +20,7 @@ func (p placing) persistent(oci *specs.Spec) error {
 		if v.ReadOnly {
 			m.Options = append(m.Options, "ro")
 		}
+		mapOwners(p.b, &m)
 		oci.Mounts = append(oci.Mounts, m)
 	}
 	return nil

@@ -24,6 +24,9 @@ func (c *Containerizer) prepare(ctx context.Context, b *box, spec containerizer.
 	if err := makeOutput(spec.Sandbox); err != nil {
 		return out, err
 	}
+	if err := c.allocateUsers(b, spec); err != nil {
+		return out, err
+	}
 	oci := template.Spec("/")
 	out.Spec = oci
 	sandbox := spec.Sandbox
@@ -39,16 +42,22 @@ func (c *Containerizer) prepare(ctx context.Context, b *box, spec containerizer.
 		if c.networkOf(spec.ID) == nil {
 			oci.Mounts = append(oci.Mounts, hostFiles()...)
 		}
-		oci.Mounts = append(oci.Mounts, specs.Mount{Destination: sandbox, Source: spec.Sandbox, Type: "bind", Options: []string{"rbind", "nosuid", "nodev"}})
+		box := specs.Mount{Destination: sandbox, Source: spec.Sandbox, Type: "bind", Options: []string{"rbind", "nosuid", "nodev"}}
+		mapOwners(b, &box)
+		oci.Mounts = append(oci.Mounts, box)
 	} else {
 		root = nil
 		oci.Mounts = []specs.Mount{{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}}}
 		oci.Linux.MaskedPaths, oci.Linux.ReadonlyPaths = nil, nil
+		ownSandbox(b, oci, sandbox)
 	}
 	if err := c.namespaces(b, oci, spec); err != nil {
 		return out, err
 	}
 	c.join(oci, &spec)
+	if err := c.enterUsers(b, oci, out.Overlay); err != nil {
+		return out, err
+	}
 	c.cgroup(b, oci, spec)
 	if err := c.classify(b, oci); err != nil {
 		return out, err
@@ -64,7 +73,10 @@ func (c *Containerizer) prepare(ctx context.Context, b *box, spec containerizer.
 		oci.Process = nil
 		return out, nil
 	}
-	return out, c.process(oci, spec, root, sandbox)
+	if err := c.process(oci, spec, root, sandbox); err != nil {
+		return out, err
+	}
+	return out, checkUsers(b, oci.Process)
 }
 
 // makeOutput makes the files of the container's output, owned like the sandbox.

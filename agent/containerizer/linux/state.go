@@ -25,6 +25,9 @@ type state struct {
 	Layers []string `json:",omitempty"` // of its image
 	// NetClass is the container's class of network packets; 0 for none.
 	NetClass uint32 `json:",omitempty"`
+	// UserFirst is the machine's id of the container's root; 0 without a user namespace. A
+	// nested container has its pod's.
+	UserFirst uint32 `json:",omitempty"`
 	// Shm is the directory of the host that it has as /dev/shm, and that a nested container
 	// can share; empty for one that nobody else reaches.
 	Shm string `json:",omitempty"`

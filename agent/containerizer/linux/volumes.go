@@ -58,6 +58,7 @@ func (c *Containerizer) volumes(ctx context.Context, b *box, oci *specs.Spec, p 
 		if v.GetMode() == mesos.Volume_RO {
 			m.Options = append(m.Options, "ro")
 		}
+		mapOwners(b, &m)
 		err := p.destination(&m, v.GetContainerPath(), oci.Root.Path == "/")
 		if err == nil {
 			err = p.source(ctx, &m, v)
@@ -175,6 +176,9 @@ func (p placing) hostPath(m *specs.Mount, host string, propagation *mesos.MountP
 	} else if err != nil {
 		return err
 	}
+	if p.b.UserFirst != 0 && propagation.GetMode() == mesos.MountPropagation_BIDIRECTIONAL {
+		return errors.New(textUsersShared)
+	}
 	return propagate(m, host, propagation.GetMode())
 }
 
@@ -239,10 +243,11 @@ func (p placing) secret(ctx context.Context, m *specs.Mount, secret *mesos.Secre
 	if err != nil {
 		return err
 	}
-	if m.Source, err = p.secrets.Put(string(p.spec.ID), p.index, content, owner.UID, owner.GID); err != nil {
+	if m.Source, err = p.secrets.Put(string(p.spec.ID), p.index, content, p.b.UserFirst+owner.UID, p.b.UserFirst+owner.GID); err != nil {
 		return err
 	}
 	m.Options = append(m.Options, "ro", "noexec")
+	m.UIDMappings, m.GIDMappings = nil, nil // the file is the container's alone
 	return nil
 }
 
@@ -270,6 +275,11 @@ func (p placing) image(ctx context.Context, m *specs.Mount, v *mesos.Volume) err
 		upper, work := filepath.Join(dir, "upper"), filepath.Join(dir, "work")
 		for _, d := range []string{upper, work} {
 			if err := os.MkdirAll(d, 0o755); err != nil {
+				return err
+			}
+		}
+		if p.b.UserFirst != 0 {
+			if err := os.Chown(upper, int(p.b.UserFirst), int(p.b.UserFirst)); err != nil {
 				return err
 			}
 		}

@@ -34,6 +34,7 @@ type Rig struct {
 	Cgroup  string
 	close   func()
 	open    Factory
+	users   bool // each container has a user namespace
 }
 
 var serial atomic.Int64
@@ -113,9 +114,13 @@ func (r *Rig) Request(id string, script string) launcher.Request {
 		r.T.Fatal(err)
 	}
 	spec.Linux.Seccomp = filter
-	return launcher.Request{ID: id, Spec: spec,
+	request := launcher.Request{ID: id, Spec: spec,
 		Overlay: &launcher.Overlay{Lower: []string{r.Root}, Upper: filepath.Join(dir, "upper"), Work: filepath.Join(dir, "work")},
 		Stdout:  filepath.Join(dir, "stdout"), Stderr: filepath.Join(dir, "stderr")}
+	if r.users {
+		r.separate(&request)
+	}
+	return request
 }
 
 // Reopen restarts the launcher.

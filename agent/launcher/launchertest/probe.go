@@ -68,9 +68,19 @@ func probing(r *Rig) {
 		}
 		p.Env = append(p.Env, probeSpaces+kind+"="+host)
 	}
+	if r.users {
+		host, err := os.Readlink("/proc/self/ns/user")
+		if err != nil {
+			r.T.Fatal(err)
+		}
+		p.Env = append(p.Env, probeSpaces+"user="+host, probeUsers+"="+fmt.Sprint(firstOf(request)))
+	}
 	request.Spec.Mounts = append(request.Spec.Mounts, bound(self, probeProgram))
 	r.probe(request, leastChecks)
 
+	if r.users {
+		return // nobody makes device nodes in a user namespace
+	}
 	// Once more with the capability to make device nodes, which nobody has by default.
 	nodes := r.Request("probe-devices", "")
 	p = nodes.Spec.Process

@@ -34,6 +34,7 @@ func (p *probe) run() {
 	p.files()
 	p.privileges()
 	p.spaces()
+	p.users()
 	p.masks()
 	p.writes()
 	p.deviceNodes()
@@ -113,6 +114,29 @@ func (p *probe) spaces() {
 	for line := range strings.Lines(string(groups)) {
 		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
 		p.check(len(parts) == 3 && !strings.Contains(parts[2], "agora"), "the host's name of a cgroup is seen: %s", line)
+	}
+}
+
+// users: in a user namespace root is somebody else on the machine, and so is whoever it
+// becomes; nobody of the machine can be become.
+func (p *probe) users() {
+	first := os.Getenv(probeUsers)
+	if first == "" {
+		return
+	}
+	here, err := os.Readlink("/proc/self/ns/user")
+	p.check(err == nil && here != os.Getenv(probeSpaces+"user"), "namespace user is the host's: %s, %v", here, err)
+	for _, file := range []string{"uid_map", "gid_map"} {
+		b, err := os.ReadFile("/proc/self/" + file)
+		p.check(err == nil && strings.Join(strings.Fields(string(b)), " ") == "0 "+first+" 65536", "%s: %q, %v", file, b, err)
+		err = os.WriteFile("/proc/self/"+file, []byte("0 0 1"), 0)
+		p.refused("another "+file, err)
+	}
+	host, _ := strconv.Atoi(first)
+	for _, id := range []int{65536, 1 << 24, host, 1<<31 - 1} {
+		p.check(errors.Is(unix.Setreuid(-1, id), unix.EINVAL), "user %d can be become", id)
+		p.check(errors.Is(unix.Setregid(-1, id), unix.EINVAL), "group %d can be become", id)
+		p.check(os.Chown("/tmp", id, -1) != nil, "a file can be given to user %d", id)
 	}
 }
 

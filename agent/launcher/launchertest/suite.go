@@ -9,19 +9,22 @@ import (
 	"agora.dev/agora/agent/launcher"
 )
 
+// contract is what every launcher keeps.
+var contract = []struct {
+	name string
+	run  func(*Rig)
+}{
+	{"ExitCode", exitCode}, {"DeathBySignal", deathBySignal}, {"SignalIsForwarded", signalForwarded},
+	{"ChildrenDieWithTheCommand", childrenDie}, {"OutputIsAppended", outputAppended},
+	{"RestartFindsContainers", restartFinds}, {"EndIsRecordedWithoutLauncher", endWithout},
+	{"Walls", walls}, {"ProbeFindsNoWayOut", probing}, {"TerminalLosesNothing", terminal}, {"TerminalTakesInput", terminalInput}, {"MissingCommand", missingCommand}, {"MemoryLimitKillsAlone", memoryLimit}, {"LimitsAreWritten", limitsAreWritten},
+	{"PidsLimit", pidsLimit}, {"HundredAtOnceLeaveNothing", manyAtOnce}, {"LinksDoNotLeadOut", targetLinks},
+	{"EndsAtOnceAreOneEnd", endsAtOnce},
+}
+
 // Run checks a launcher against the contract.
 func Run(t *testing.T, open Factory) {
-	for _, c := range []struct {
-		name string
-		run  func(*Rig)
-	}{
-		{"ExitCode", exitCode}, {"DeathBySignal", deathBySignal}, {"SignalIsForwarded", signalForwarded},
-		{"ChildrenDieWithTheCommand", childrenDie}, {"OutputIsAppended", outputAppended},
-		{"RestartFindsContainers", restartFinds}, {"EndIsRecordedWithoutLauncher", endWithout},
-		{"Walls", walls}, {"ProbeFindsNoWayOut", probing}, {"TerminalLosesNothing", terminal}, {"TerminalTakesInput", terminalInput}, {"MissingCommand", missingCommand}, {"MemoryLimitKillsAlone", memoryLimit}, {"LimitsAreWritten", limitsAreWritten},
-		{"PidsLimit", pidsLimit}, {"HundredAtOnceLeaveNothing", manyAtOnce}, {"LinksDoNotLeadOut", targetLinks},
-		{"EndsAtOnceAreOneEnd", endsAtOnce},
-	} {
+	for _, c := range contract {
 		t.Run(c.name, func(t *testing.T) { c.run(NewRig(t, open)) })
 	}
 }

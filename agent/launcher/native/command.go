@@ -23,6 +23,7 @@ func (c *compiler) command() error {
 	c.p.Call("setsid", unix.SYS_SETSID)
 	if process.Terminal {
 		c.p.Call("take terminal", unix.SYS_IOCTL, shim.Int(0), shim.Int(unix.TIOCSCTTY), shim.Int(1))
+		c.giveTerminal()
 	}
 	for _, limit := range process.Rlimits {
 		resource, ok := rlimits[limit.Type]
@@ -31,6 +32,7 @@ func (c *compiler) command() error {
 		}
 		c.p.Call("set "+limit.Type, unix.SYS_PRLIMIT64, shim.Int(0), shim.Int(resource), c.p.Words(limit.Soft, limit.Hard), shim.Int(0))
 	}
+	c.enterUsers()
 	filter, err := c.filter()
 	if err != nil {
 		return err
@@ -97,14 +99,7 @@ func (c *compiler) identity() error {
 	}
 	c.setUser(user.UID, user.GID, user.AdditionalGids)
 	if caps != nil {
-		header := c.p.Bytes(binary.LittleEndian.AppendUint64(nil, unix.LINUX_CAPABILITY_VERSION_3))
-		var data []byte
-		for _, shift := range []int{0, 32} {
-			for _, set := range sets[:3] {
-				data = binary.LittleEndian.AppendUint32(data, uint32(set>>shift))
-			}
-		}
-		c.p.Call("set capabilities", unix.SYS_CAPSET, header, c.p.Bytes(data))
+		c.p.Call("set capabilities", unix.SYS_CAPSET, c.capabilityHeader(), c.capabilityData(sets[0], sets[1], sets[2]))
 		for n := range uint64(unix.CAP_LAST_CAP + 1) {
 			if sets[3]&(1<<n) != 0 {
 				c.p.Call("raise capability", unix.SYS_PRCTL, shim.Int(unix.PR_CAP_AMBIENT), shim.Int(unix.PR_CAP_AMBIENT_RAISE), shim.Int(n), shim.Int(0), shim.Int(0))

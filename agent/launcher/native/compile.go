@@ -28,6 +28,10 @@ type job struct {
 	tasks []string
 	// enter is the pid whose namespaces are joined, for a process that enters.
 	enter int
+	// users is its user namespace; nil for the machine's. output are the files behind stdout
+	// and stderr.
+	users  *identities
+	output [2]string
 }
 
 // compiler turns a job into a program, in the order in which the calls are made.
@@ -38,6 +42,8 @@ type compiler struct {
 	forked bool
 	// early are mounts that were taken before others, by their place in the list.
 	early map[int]shim.Reg
+	// mapped are the layers that have been covered by id-mapped mounts.
+	mapped []string
 }
 
 var noFile = shim.Int(unix.AT_FDCWD)
@@ -46,6 +52,7 @@ func compile(j job) (*shim.Program, error) {
 	c := &compiler{job: j, p: shim.New(errorFD)}
 	c.root = c.p.Reg()
 	c.prologue()
+	c.holdUsers()
 	if j.enter != 0 {
 		c.enterNamespaces()
 		c.fork()
@@ -56,11 +63,16 @@ func compile(j job) (*shim.Program, error) {
 		// namespace of whoever mounts it.
 		c.fork()
 	}
+	c.sysctls()
+	if err := c.ownFiles(); err != nil {
+		return nil, err
+	}
 	if err := c.fileSystem(); err != nil {
 		return nil, err
 	}
 	c.hostname()
 	if j.pause {
+		c.enterUsers()
 		c.becomeInit(shim.None)
 		return c.p, nil
 	}
@@ -94,11 +106,10 @@ func (c *compiler) prologue() {
 var namespaceFlags = map[specs.LinuxNamespaceType]uintptr{
 	specs.PIDNamespace: unix.CLONE_NEWPID, specs.MountNamespace: unix.CLONE_NEWNS, specs.IPCNamespace: unix.CLONE_NEWIPC,
 	specs.UTSNamespace: unix.CLONE_NEWUTS, specs.NetworkNamespace: unix.CLONE_NEWNET, specs.CgroupNamespace: unix.CLONE_NEWCGROUP,
-	specs.UserNamespace: unix.CLONE_NEWUSER,
 }
 
 // cloneFlags are the namespaces that the shim is cloned into. A cgroup namespace is
-// unshared later, once the shim is in its cgroups.
+// unshared later, once the shim is in its cgroups; a user namespace is entered last.
 func cloneFlags(spec *specs.Spec) (flags uintptr) {
 	for _, n := range spec.Linux.Namespaces {
 		if n.Path == "" && n.Type != specs.CgroupNamespace {
@@ -113,6 +124,9 @@ func cloneFlags(spec *specs.Spec) (flags uintptr) {
 func (c *compiler) joinNamespaces() (early bool) {
 	fd := c.p.Reg()
 	for _, n := range c.spec.Linux.Namespaces {
+		if n.Type == specs.UserNamespace {
+			continue
+		}
 		name := string(n.Type) + " namespace"
 		if n.Path == "" {
 			if n.Type == specs.CgroupNamespace {
@@ -158,6 +172,7 @@ func (c *compiler) fork() {
 	c.p.JumpNonZero(child, parent)
 	c.p.Jump(on)
 	c.p.Set(parent)
+	c.enterUsers()
 	c.becomeInit(child)
 	c.p.Set(on)
 	c.p.Call("close status", unix.SYS_CLOSE, shim.Int(statusFD))

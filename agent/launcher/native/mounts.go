@@ -27,6 +27,7 @@ func (c *compiler) fileSystem() error {
 	slash := c.p.String("/")
 	c.shareEarly()
 	c.p.Call("keep mounts from the host", unix.SYS_MOUNT, shim.Int(0), slash, shim.Int(0), shim.Int(unix.MS_REC|unix.MS_SLAVE), shim.Int(0))
+	c.takeOutput()
 	if err := c.mountRoot(); err != nil {
 		return err
 	}
@@ -59,6 +60,7 @@ func (c *compiler) mountRoot() error {
 			if err != nil {
 				return err
 			}
+			c.mapLayers(c.overlay.Lower)
 			c.p.Call("mount overlay", unix.SYS_MOUNT, c.p.String("overlay"), at, c.p.String("overlay"), shim.Int(0), c.p.String(data))
 		} else {
 			c.p.Call("mount root", unix.SYS_MOUNT, at, at, shim.Int(0), shim.Int(unix.MS_BIND|unix.MS_REC), shim.Int(0))
@@ -139,6 +141,9 @@ func (c *compiler) mount(index int, m specs.Mount) error {
 	if m.Type == "bind" || o.bind {
 		return c.bind(index, m, o)
 	}
+	if m.Type == "overlay" {
+		c.mapLayers(layersOf(o.data))
+	}
 	at := c.place(m, o, false)
 	c.p.Call("hold "+m.Destination, unix.SYS_DUP3, at.Arg(), shim.Int(mountFD), shim.Int(unix.O_CLOEXEC))
 	source := m.Source
@@ -146,7 +151,7 @@ func (c *compiler) mount(index int, m specs.Mount) error {
 		source = m.Type
 	}
 	c.p.Call("mount "+m.Type+" on "+m.Destination, unix.SYS_MOUNT, c.p.String(source), c.p.String("/proc/self/fd/"+strconv.Itoa(mountFD)),
-		c.p.String(m.Type), shim.Int(o.flags), c.p.String(strings.Join(o.data, ",")))
+		c.p.String(m.Type), shim.Int(o.flags), c.p.String(strings.Join(c.shiftIDs(o.data), ",")))
 	c.p.Call("close", unix.SYS_CLOSE, shim.Int(mountFD))
 	c.close(at)
 	c.p.Free(at)
@@ -183,6 +188,9 @@ func (c *compiler) bind(index int, m specs.Mount, o options) error {
 	if o.attr != 0 || o.propagation != 0 {
 		c.p.Call(name, unix.SYS_MOUNT_SETATTR, tree.Arg(), c.p.String(""), shim.Int(unix.AT_EMPTY_PATH|unix.AT_RECURSIVE),
 			c.p.Words(o.attr, 0, o.propagation, 0), shim.Int(32))
+	}
+	if c.users != nil && len(m.UIDMappings) > 0 {
+		c.mapIDs(m.Source, tree, unix.AT_RECURSIVE)
 	}
 	at := c.place(m, o, !info.IsDir())
 	c.move(name, tree, at)

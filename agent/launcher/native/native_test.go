@@ -20,3 +20,5 @@ func open(t testing.TB, dir string) (launcher.Launcher, func()) {
 }
 
 func TestNativeLauncherKeepsTheContract(t *testing.T) { launchertest.Run(t, open) }
+
+func TestUserNamespacesKeepTheContract(t *testing.T) { launchertest.RunWithUserNamespaces(t, open) }

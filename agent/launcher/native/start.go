@@ -32,7 +32,10 @@ func (l *Launcher) start(ctx context.Context, c *container, request launcher.Req
 	if c.place, err = l.place(path, c.ID, shared, cgroups.BoundProcesses(spec.Linux.Resources)); err != nil {
 		return err
 	}
-	j := job{spec: spec, overlay: request.Overlay, pause: request.Pause, tasks: c.place.tasks}
+	j := job{spec: spec, overlay: request.Overlay, pause: request.Pause, tasks: c.place.tasks, output: [2]string{request.Stdout, request.Stderr}}
+	if j.users, err = identitiesOf(spec); err != nil {
+		return err
+	}
 	files, err := l.output(c, request)
 	if err != nil {
 		return err
@@ -138,7 +141,16 @@ func (l *Launcher) run(ctx context.Context, c *container, j job, files [3]*os.Fi
 		return err
 	}
 	defer report.Close()
-	err = l.clone(c, j, []*os.File{files[0], files[1], files[2], code, reportEnd, status, l.exeFile})
+	inherited := []*os.File{files[0], files[1], files[2], code, reportEnd, status, l.exeFile}
+	if j.users != nil && j.users.path == "" {
+		users, err := l.newUserNamespace(j.spec.Linux.UIDMappings)
+		if err != nil {
+			return err
+		}
+		defer users.Close()
+		inherited = append(inherited, users)
+	}
+	err = l.clone(c, j, inherited)
 	reportEnd.Close()
 	if err != nil {
 		return err
@@ -185,12 +197,6 @@ func (l *Launcher) clone(c *container, j job, files []*os.File) error {
 	attr := &syscall.SysProcAttr{Setsid: true, PidFD: &c.pidfd}
 	if j.enter == 0 {
 		attr.Cloneflags = cloneFlags(j.spec)
-		for _, m := range j.spec.Linux.UIDMappings {
-			attr.UidMappings = append(attr.UidMappings, syscall.SysProcIDMap{ContainerID: int(m.ContainerID), HostID: int(m.HostID), Size: int(m.Size)})
-		}
-		for _, m := range j.spec.Linux.GIDMappings {
-			attr.GidMappings = append(attr.GidMappings, syscall.SysProcIDMap{ContainerID: int(m.ContainerID), HostID: int(m.HostID), Size: int(m.Size)})
-		}
 	}
 	if c.place.unified != "" {
 		fd, err := unix.Open(c.place.unified, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -280,5 +286,9 @@ func (l *Launcher) enter(ctx context.Context, c, parent *container, enter launch
 	if enter.Seccomp != nil {
 		spec.Linux.Seccomp = enter.Seccomp
 	}
-	return l.run(ctx, c, job{spec: spec, enter: parent.PID, tasks: c.place.tasks}, enter.Files)
+	users, err := identitiesIn(parent.PID)
+	if err != nil {
+		return err
+	}
+	return l.run(ctx, c, job{spec: spec, enter: parent.PID, tasks: c.place.tasks, users: users}, enter.Files)
 }

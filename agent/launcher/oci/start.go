@@ -21,6 +21,11 @@ func (l *Launcher) Start(ctx context.Context, request launcher.Request) (int, er
 	if request.Spec == nil || request.Spec.Linux == nil || (request.Spec.Process == nil && !request.Pause) {
 		return 0, fmt.Errorf("start %s: the specification has no linux or process part", request.ID)
 	}
+	for _, n := range request.Spec.Linux.Namespaces {
+		if n.Type == specs.UserNamespace {
+			return 0, fmt.Errorf("start %s: the oci launcher makes no user namespaces; use --launcher=native", request.ID)
+		}
+	}
 	c, err := l.reserve(request.ID, "")
 	if err != nil {
 		return 0, err
