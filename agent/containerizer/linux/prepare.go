@@ -49,7 +49,11 @@ func (c *Containerizer) prepare(ctx context.Context, b *box, spec containerizer.
 		root = nil
 		oci.Mounts = []specs.Mount{{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}}}
 		oci.Linux.MaskedPaths, oci.Linux.ReadonlyPaths = nil, nil
-		ownSandbox(b, oci, sandbox)
+		if !out.Pause {
+			if err := ownSandbox(b, oci, sandbox); err != nil {
+				return out, err
+			}
+		}
 	}
 	if err := c.namespaces(b, oci, spec); err != nil {
 		return out, err

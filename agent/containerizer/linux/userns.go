@@ -20,6 +20,7 @@ const (
 	textUsersAndPIDs = "a container with a user namespace cannot share the agent's pid namespace; leave out share_pid_namespace, or ask for userns=host"
 	textUsersAndIPC  = "a container with a user namespace cannot share the agent's IPC namespace; leave out ipc_mode SHARE_PARENT, or ask for userns=host"
 	textNestedUsers  = "a nested container is in the user namespace of its pod: ask for it at the executor"
+	textUsersLayers  = "an image as volume of a container without an image is not possible with a user namespace; give the container an image, or ask for userns=host"
 	textUsersShared  = "mount propagation BIDIRECTIONAL is not possible with a user namespace; ask for userns=host"
 )
 
@@ -101,13 +102,42 @@ func mapOwners(b *box, m *specs.Mount) {
 }
 
 // ownSandbox lets a container on the machine's root, which it sees as a stranger, write to
-// its sandbox.
-func ownSandbox(b *box, oci *specs.Spec, sandbox string) {
-	if b.UserFirst != 0 {
-		m := specs.Mount{Destination: sandbox, Source: sandbox, Type: "bind", Options: []string{"rbind", "nosuid", "nodev"}}
-		mapOwners(b, &m)
-		oci.Mounts = append(oci.Mounts, m)
+// its sandbox, and reach it: a directory above that is closed to strangers, as that of an
+// agent's work is, is covered by an empty one that holds the way to the sandbox alone.
+func ownSandbox(b *box, oci *specs.Spec, sandbox string) error {
+	if b.UserFirst == 0 {
+		return nil
 	}
+	closed, err := closedAbove(sandbox)
+	if err != nil {
+		return err
+	}
+	if closed != "" {
+		oci.Mounts = append(oci.Mounts, specs.Mount{Destination: closed, Type: "tmpfs", Source: "tmpfs",
+			Options: []string{"nosuid", "nodev", "noexec", "mode=755", "size=64k"}})
+	}
+	m := specs.Mount{Destination: sandbox, Source: sandbox, Type: "bind", Options: []string{"rbind", "nosuid", "nodev"}}
+	mapOwners(b, &m)
+	oci.Mounts = append(oci.Mounts, m)
+	return nil
+}
+
+// closedAbove is the first directory on the way to a path that strangers cannot pass; empty
+// when there is none.
+func closedAbove(path string) (string, error) {
+	for i, char := range path {
+		if char != '/' || i == 0 {
+			continue
+		}
+		info, err := os.Stat(path[:i])
+		if err != nil {
+			return "", err
+		}
+		if info.Mode().Perm()&0o001 == 0 {
+			return path[:i], nil
+		}
+	}
+	return "", nil
 }
 
 // checkUsers refuses what a user namespace does not have.

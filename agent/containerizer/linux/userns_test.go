@@ -35,12 +35,12 @@ func withUsers(t *testing.T, count int, policy userns.Policy) func(*linux.Config
 	}
 }
 
-// usersWorld has sandboxes that users of the machine can reach, as those of an agent.
+// usersWorld is below a directory that is closed to others, as an agent's is.
 func usersWorld(t *testing.T, count int, policy userns.Policy) *world {
 	t.Helper()
 	w := newWorld(t, withUsers(t, count, policy), func(c *linux.Config) { c.Secrets = secrets.Files{} })
-	if err := os.Chmod(filepath.Dir(w.dir), 0o755); err != nil {
-		t.Fatal(err)
+	if info, err := os.Stat(filepath.Dir(w.dir)); err != nil || info.Mode().Perm() != 0o700 {
+		t.Fatalf("%s: %v, %v", filepath.Dir(w.dir), info, err)
 	}
 	return w
 }
@@ -128,7 +128,7 @@ func TestEachContainerHasIDsOfItsOwnUntilItIsRemoved(t *testing.T) {
 }
 
 func TestFilesOfAUserNamespaceKeepTheirOwners(t *testing.T) {
-	w := usersWorld(t, 8, userns.Default)
+	w := usersWorld(t, 16, userns.Default)
 	shared := t.TempDir()
 	if err := os.Chmod(shared, 0o777); err != nil {
 		t.Fatal(err)
@@ -168,6 +168,13 @@ func TestFilesOfAUserNamespaceKeepTheirOwners(t *testing.T) {
 	w.expectAll(with(withImage(w.spec("secret", `cat /s; stat -c ' %u %a' /s`)), "/s", secretVolume(valueSecret("hush"))), "hush 0 400\n")
 	strange := w.spec("strange", `touch /etc/x 2>/dev/null || echo refused; stat -c %u /etc; id -u`)
 	w.expectAll(strange, "refused\n65534\n0\n")
+	alone := w.spec("alone", `ls `+w.dir+` `+filepath.Join(w.dir, "sandbox")+`; cat $MESOS_SANDBOX/stderr; test -w $MESOS_SANDBOX && echo mine`)
+	w.expectAll(alone, w.dir+":\nsandbox\n\n"+filepath.Join(w.dir, "sandbox")+":\nalone\nmine\n")
+	kept := w.spec("kept", `cat inner/file`)
+	if err := os.WriteFile(filepath.Join(shared, "file"), []byte("seen\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.expectAll(with(kept, "inner", hostPath(shared)), "seen\n")
 }
 
 func TestPodAndSessionsShareAUserNamespace(t *testing.T) {

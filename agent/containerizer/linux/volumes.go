@@ -261,6 +261,9 @@ func (p placing) image(ctx context.Context, m *specs.Mount, v *mesos.Volume) err
 	if err != nil {
 		return err
 	}
+	if p.b.UserFirst != 0 && p.root == nil {
+		return errors.New(textUsersLayers)
+	}
 	readOnly := v.GetMode() == mesos.Volume_RO
 	if readOnly && len(image.Layers) == 1 {
 		m.Source = image.Layers[0]

@@ -28,6 +28,7 @@ func (c *compiler) fileSystem() error {
 	c.shareEarly()
 	c.p.Call("keep mounts from the host", unix.SYS_MOUNT, shim.Int(0), slash, shim.Int(0), shim.Int(unix.MS_REC|unix.MS_SLAVE), shim.Int(0))
 	c.takeOutput()
+	c.takeHidden()
 	if err := c.mountRoot(); err != nil {
 		return err
 	}

@@ -183,6 +183,24 @@ func (c *compiler) takeOutput() {
 	}
 }
 
+// takeHidden takes the sources of a container on the machine's root before a mount covers
+// them.
+func (c *compiler) takeHidden() {
+	if c.users == nil || !c.hostRoot() {
+		return
+	}
+	for i, m := range c.spec.Mounts {
+		o := parseOptions(m.Options)
+		if _, taken := c.early[i]; taken || m.Type != "bind" && !o.bind {
+			continue
+		}
+		if c.early == nil {
+			c.early = map[int]shim.Reg{}
+		}
+		c.early[i] = c.cloneTree(m, o)
+	}
+}
+
 // mapIDs makes the files of a mount that is not attached yet show the container the owners
 // that they have on disk.
 func (c *compiler) mapIDs(what string, tree shim.Reg, flags uint64) {
