@@ -27,7 +27,7 @@ func defaultContainerizers() ContainerizerOptions {
 func (c *Config) containerizerFlags(set *flags.Set) {
 	set.List(&c.Containerizers, "containerizers", "mesos, docker (a Docker Engine), or both: a container goes to the first that runs its type; mesos runs type DOCKER too")
 	set.String(&c.DockerSocket, "docker_socket", "socket of the Docker Engine")
-	set.String(&c.DockerConfig, "docker_config", "Docker's config.json with logins of registries, or the file that holds it")
+	set.String(&c.DockerConfig, "docker_config", "Docker's config.json with logins of registries, or the file that holds it").Secret = true
 	set.Duration(&c.DockerRemoveDelay, "docker_remove_delay", "time for which the Docker Engine keeps a container that has ended")
 	set.Bool(&c.DockerKillOrphans, "docker_kill_orphans", "remove containers of this agent from the Docker Engine that no task has")
 	set.Bool(&c.DockerAllowPrivileged, "docker_allow_privileged", "let tasks ask the Docker Engine for privileged mode, capabilities, devices and the host's namespaces")

@@ -45,7 +45,8 @@ func noteName(key string) string {
 }
 
 // throughCache gives the cached file, after asking the server whether it has a newer one where
-// it told how to ask. When it does not answer, what is there is good enough. Fetches of
+// it told how to ask. When it does not answer, what is there is good enough; not when it says
+// that the file is gone or forbidden. Fetches of
 // one URI take turns, so that the later ones find what the first has brought.
 func (f *Fetcher) throughCache(ctx context.Context, item item, log io.Writer) (*os.File, error) {
 	sum := sha256.Sum256([]byte(item.url.String()))
@@ -60,7 +61,7 @@ func (f *Fetcher) throughCache(ctx context.Context, item item, log io.Writer) (*
 		return cached, nil
 	}
 	file, got, err := f.bring(ctx, item, known)
-	if err != nil && cached != nil && ctx.Err() == nil {
+	if err != nil && cached != nil && ctx.Err() == nil && !decided(err) {
 		if !errors.Is(err, errUnchanged) {
 			fmt.Fprintf(log, "the cached copy of %s is used: %v\n", item.shown, err)
 		}
@@ -88,6 +89,12 @@ func (f *Fetcher) throughCache(ctx context.Context, item item, log io.Writer) (*
 		return nil, err
 	}
 	return file, nil
+}
+
+// decided tells answers by which the server says that the file is not to be had.
+func decided(err error) bool {
+	var status statusError
+	return errors.As(err, &status) && status.code >= 400 && status.code < 500 && !passing(err)
 }
 
 func openCached(key string) (*os.File, validators) {

@@ -82,8 +82,8 @@ func TestTheCacheAsksWhetherItsCopyIsStillGood(t *testing.T) {
 	var version, full, down atomic.Int32
 	version.Store(1)
 	base := serveFunc(t, func(w http.ResponseWriter, r *http.Request) {
-		if down.Load() > 0 {
-			w.WriteHeader(http.StatusNotFound)
+		if status := down.Load(); status > 0 {
+			w.WriteHeader(int(status))
 			return
 		}
 		w.Header().Set("ETag", fmt.Sprintf(`"%d"`, version.Load()))
@@ -97,10 +97,16 @@ func TestTheCacheAsksWhetherItsCopyIsStillGood(t *testing.T) {
 	yes := true
 	cached := func(u *mesos.CommandInfo_URI) { u.Cache = &yes }
 	config := Config{CacheDir: t.TempDir(), RetryAfter: time.Millisecond}
+	defer func() {
+		down.Store(http.StatusForbidden)
+		if _, _, err := fetchAll(t, config, uri(base+"/x", cached)); err == nil || !strings.Contains(err.Error(), "403") {
+			t.Errorf("forbidden by now: %v", err)
+		}
+	}()
 	for i, step := range []struct {
 		version, down, full int32
 		want                string
-	}{{1, 0, 1, "version 1"}, {1, 0, 1, "version 1"}, {2, 0, 2, "version 2"}, {3, 1, 2, "version 2"}, {3, 0, 3, "version 3"}} {
+	}{{1, 0, 1, "version 1"}, {1, 0, 1, "version 1"}, {2, 0, 2, "version 2"}, {3, 503, 2, "version 2"}, {3, 0, 3, "version 3"}} {
 		version.Store(step.version)
 		down.Store(step.down)
 		sandbox, log, err := fetchAll(t, config, uri(base+"/x", cached))

@@ -3,6 +3,7 @@ package images
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 )
 
@@ -15,6 +16,8 @@ type resumingReader struct {
 	offset int64
 	// size is what was announced; less is an interruption. -1: unknown.
 	size int64
+	// opened bounds the attempts at a server that sends a byte at a time.
+	opened int
 }
 
 // newResumingReader opens the blob, so that a refusal is met early.
@@ -40,6 +43,9 @@ func (r *resumingReader) Read(p []byte) (int, error) {
 	err := retry(r.ctx, r.limits, passing, func() (bool, error) {
 		var err error
 		if r.body == nil {
+			if r.opened++; r.opened > maxAttempts {
+				return false, fmt.Errorf("%w: the transfer broke off %d times", ErrUnreachable, maxAttempts)
+			}
 			if r.body, err = r.open(r.ctx, r.offset); err != nil {
 				return false, err
 			}
