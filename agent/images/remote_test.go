@@ -21,6 +21,8 @@ import (
 
 	fakeregistry "github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"agora.dev/agora/agent/images/logins"
@@ -429,4 +431,36 @@ func TestAnIndexGivesTheHighestVariantThatRuns(t *testing.T) {
 
 func indexEntry(os, arch, variant string) ocispec.Descriptor {
 	return ocispec.Descriptor{MediaType: dockerManifest, Platform: &ocispec.Platform{OS: os, Architecture: arch, Variant: variant}}
+}
+
+func TestLayersMayBePackedInAnyWayWhateverTheirTypeSays(t *testing.T) {
+	layer, err := imagekit.Tar(imagekit.File{Name: "f", Content: strings.Repeat("x", 5000)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	encoder, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var gzipped bytes.Buffer
+	w := gzip.NewWriter(&gzipped)
+	w.Write(layer)
+	w.Close()
+	for kind, packed := range map[string][]byte{"zstd": encoder.EncodeAll(layer, nil), "gzip": gzipped.Bytes(), "plain": layer} {
+		for _, ending := range []string{"", "+gzip", "+zstd"} {
+			config := fmt.Appendf(nil, `{"os":"linux","architecture":%q,"rootfs":{"type":"layers","diff_ids":[%q]}}`, withDefaults(Config{}).Arch, digestOf(layer))
+			manifest := fmt.Appendf(nil, `{"schemaVersion":2,"config":{"mediaType":%q,"digest":%q,"size":%d},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar%s","digest":%q,"size":%d}]}`,
+				dockerConfig, digestOf(config), len(config), ending, digestOf(packed), len(packed))
+			registry := handRegistry(t, map[string][]byte{"/v2/a/manifests/1": manifest, "/v2/a/blobs/" + digestOf(config): config, "/v2/a/blobs/" + digestOf(packed): packed},
+				map[string]string{"/v2/a/manifests/1": ocispec.MediaTypeImageManifest})
+			s := newStore(t, Config{})
+			if _, err := s.Pull(t.Context(), registry+"/a:1", nil, nil); err != nil {
+				t.Errorf("%s as tar%s: %v", kind, ending, err)
+				continue
+			}
+			if err := s.Save(t.Context(), io.Discard, registry+"/a:1"); err != nil {
+				t.Errorf("%s as tar%s: %v", kind, ending, err)
+			}
+		}
+	}
 }
