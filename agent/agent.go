@@ -21,6 +21,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"agora.dev/agora/agent/blackbox"
 	"agora.dev/agora/agent/checkpoint"
 	"agora.dev/agora/agent/containerizer"
 	"agora.dev/agora/agent/core"
@@ -48,6 +49,8 @@ type Deps struct {
 	Waits func(id containerizer.ID) float64
 	// Pulls may be nil; it gives the images that are being pulled.
 	Pulls func() []pulls.Pull
+	// Peak is the most memory that a container has had, in bytes; nil, or 0: nobody knows.
+	Peak func(id containerizer.ID) uint64
 	// Dialer reaches the leading master; nil: --master.
 	Dialer Dialer
 	// Listener serves the API; nil: --ip and --port.
@@ -71,6 +74,7 @@ type Agent struct {
 	core      *core.Core
 	total     []*mesos.Resource // as configured
 	store     *checkpoint.Store
+	box       *blackbox.Box
 	ballast   *checkpoint.Ballast
 	broker    *httpapi.Broker
 	tokens    *httpapi.Tokens
@@ -142,6 +146,9 @@ func (a *Agent) prepare() (err error) {
 		return err
 	}
 	if err := a.openAccess(); err != nil {
+		return err
+	}
+	if a.box, err = blackbox.Open(a.paths.BlackBox()); err != nil {
 		return err
 	}
 	boot, err := bootID()
@@ -239,6 +246,8 @@ func (a *Agent) Run(ctx context.Context) error {
 	maker := &sandboxMaker{paths: a.paths, agent: func() string { return *a.agentID.Load() }}
 	works := newContainers(runCtx, a.deps.Containerizer, a.deps.Log)
 	works.prepare, works.post = maker.prepare, post
+	works.records = &recorder{box: a.box, usage: a.deps.Containerizer.Usage, peak: a.deps.Peak, log: a.deps.Log,
+		inspect: func(look func(*core.Core)) { a.loop.Post(runCtx, posted{inspect: look}) }}
 	garbage := &collector{delay: a.config.GCDelay, log: a.deps.Log, atOnce: make(chan struct{}, 1)}
 	a.garbage = garbage
 	garbage.find(a.config.WorkDir, a.sandboxes(), a.ended())
@@ -343,6 +352,7 @@ func (a *Agent) api() *httpapi.Server {
 		SessionDir: filepath.Join(a.paths.Runtime(), "sessions"), Log: a.deps.Log,
 		Images: a.deps.Images, Level: a.level, StandaloneDir: a.paths.Standalone(), Standalone: a.standalone, Account: account,
 		Access: a.guarded(), SwitchUser: a.config.SwitchUser, Heartbeat: a.config.HTTPHeartbeatInterval, Figures: a.figures, Timers: a.deps.Timers, Pulls: a.deps.Pulls,
+		Postmortems: a.postmortems,
 	})
 }
 

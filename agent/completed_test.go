@@ -72,6 +72,12 @@ func TestCompletedExecutorsAreListedAfterARestartUntilTheirSandboxesGo(t *testin
 	m.update("t1", mesos.TaskState_TASK_FAILED)
 	const listed = "[t1[{TASK_FAILED}]]"
 	first.awaitCompleted(t, listed)
+	for end := time.Now().Add(patience); len(first.box.Entries()) == 0 && time.Now().Before(end); {
+		<-time.After(10 * time.Millisecond)
+	}
+	if got := first.box.Entries(); len(got) != 1 || got[0].Task != "t1" || !got[0].Failed || got[0].Cause != "Command exited with status 7" || got[0].Started.IsZero() {
+		t.Errorf("black box: %+v", got)
+	}
 	_, text, _ := net.SplitHostPort(first.Address())
 	var port int
 	fmt.Sscan(text, &port)
@@ -96,6 +102,9 @@ func TestCompletedExecutorsAreListedAfterARestartUntilTheirSandboxesGo(t *testin
 	third := start(t, work, machine, m, port)
 	m.reregister()
 	third.awaitCompleted(t, "[]")
+	if code, body := third.get(t, "/files/read?offset=0&path=/postmortem/frameworks/f/tasks/t1/stdout"); code != 200 || !strings.Contains(body, "last words") {
+		t.Errorf("read its last output after its sandbox: %d %s", code, body)
+	}
 	third.stop()
 	if left, err := filepath.Glob(filepath.Join(work, "meta", "slaves", "*", "completed", "*")); err != nil || len(left) > 0 {
 		t.Errorf("left on disk: %v %v", left, err)

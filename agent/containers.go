@@ -18,6 +18,7 @@ type containers struct {
 	runtime containerizer.Containerizer
 	prepare func(ctx context.Context, l core.LaunchContainer) error
 	post    func(core.Event)
+	records *recorder // may be nil
 	log     *slog.Logger
 	ctx     context.Context // of Run
 	wg      sync.WaitGroup
@@ -26,12 +27,14 @@ type containers struct {
 	jobs      map[containerizer.ID][]func()
 	launching map[containerizer.ID]context.CancelFunc
 	nested    map[containerizer.ID]*sync.WaitGroup // live children, by root
+	asked     map[containerizer.ID]bool            // told to end
 }
 
 func newContainers(ctx context.Context, runtime containerizer.Containerizer, log *slog.Logger) *containers {
 	return &containers{
 		runtime: runtime, log: log, ctx: ctx, jobs: map[containerizer.ID][]func(){},
 		launching: map[containerizer.ID]context.CancelFunc{}, nested: map[containerizer.ID]*sync.WaitGroup{},
+		asked: map[containerizer.ID]bool{},
 	}
 }
 
@@ -152,10 +155,15 @@ func (c *containers) watch(id containerizer.ID) {
 			delete(c.nested, id)
 			c.mu.Unlock()
 		}
+		c.mu.Lock()
+		asked := c.asked[id]
+		c.mu.Unlock()
+		record := c.records.begin(c.ctx, id, asked)
 		c.post(core.ContainerTerminated{ID: id, Termination: how})
 		if isNested {
 			group.Done()
 		}
+		c.records.end(c.ctx, record, how)
 	}()
 }
 
@@ -169,6 +177,9 @@ func (c *containers) group(root containerizer.ID) *sync.WaitGroup {
 }
 
 func (c *containers) signal(s core.SignalContainer) {
+	c.mu.Lock()
+	c.asked[s.ID] = true
+	c.mu.Unlock()
 	c.do(s.ID, func() {
 		err := c.runtime.Signal(c.ctx, s.ID, s.Signal)
 		c.check("signal", s.ID, err)
@@ -181,6 +192,7 @@ func (c *containers) signal(s core.SignalContainer) {
 // destroy also ends a launch that is under way.
 func (c *containers) destroy(id containerizer.ID) {
 	c.mu.Lock()
+	c.asked[id] = true
 	if cancel := c.launching[id]; cancel != nil {
 		cancel()
 	}
@@ -189,6 +201,9 @@ func (c *containers) destroy(id containerizer.ID) {
 }
 
 func (c *containers) remove(id containerizer.ID) {
+	c.mu.Lock()
+	delete(c.asked, id)
+	c.mu.Unlock()
 	c.do(id, func() { c.check("remove", id, c.runtime.Remove(c.ctx, id)) })
 }
 

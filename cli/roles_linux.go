@@ -114,7 +114,7 @@ func runAgent(ctx context.Context, config agent.Config, log *slog.Logger) error 
 	if err != nil {
 		return err
 	}
-	ag, err := agent.New(config, agent.Deps{Containerizer: stack.Containerizer, Images: stack.Images, Figures: stack.Figures, Timers: stack.Timers, Pulls: stack.Store.Pulls, Waits: stack.Waits, Log: log})
+	ag, err := agent.New(config, agent.Deps{Containerizer: stack.Containerizer, Images: stack.Images, Figures: stack.Figures, Timers: stack.Timers, Pulls: stack.Store.Pulls, Waits: stack.Waits, Peak: stack.Peak, Log: log})
 	if err != nil {
 		if left := stack.Abandon(); left != nil {
 			log.Warn("launcher not ended", "error", left)

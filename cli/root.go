@@ -91,7 +91,7 @@ func (a *App) Root() *cobra.Command {
 		&cobra.Group{ID: "role", Title: "Roles of this machine:"})
 	root.SetHelpCommandGroupID("cluster")
 	root.SetCompletionCommandGroupID("cluster")
-	a.add(root, "use", a.runCommand, a.psCommand, a.logsCommand, a.execCommand, a.attachCommand, a.copyCommand, a.forwardCommand, a.topCommand,
+	a.add(root, "use", a.runCommand, a.psCommand, a.logsCommand, a.postmortemCommand, a.execCommand, a.attachCommand, a.copyCommand, a.forwardCommand, a.topCommand,
 		a.killCommand, a.scaleCommand)
 	a.add(root, "cluster", a.nodeCommand, a.maintenanceCommand, a.clusterRoleCommand, a.quotaCommand, a.weightCommand, a.whyCommand, a.reservationCommand, a.volumeCommand, a.frameworkCommand,
 		a.offerCommand, a.eventsCommand, a.apiCommand, a.imageCommand, a.simulateCommand, a.versionCommand)

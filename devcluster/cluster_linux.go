@@ -180,7 +180,7 @@ func (c *Cluster) startAgent(ctx context.Context, i int) error {
 	if err != nil {
 		return err
 	}
-	a, err := agent.New(config, agent.Deps{Containerizer: stack.Containerizer, Images: stack.Images, Figures: stack.Figures, Timers: stack.Timers, Pulls: stack.Store.Pulls, Waits: stack.Waits, Log: log})
+	a, err := agent.New(config, agent.Deps{Containerizer: stack.Containerizer, Images: stack.Images, Figures: stack.Figures, Timers: stack.Timers, Pulls: stack.Store.Pulls, Waits: stack.Waits, Peak: stack.Peak, Log: log})
 	if err != nil {
 		return errors.Join(err, stack.Stop(), stack.Close())
 	}

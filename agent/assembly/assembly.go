@@ -59,6 +59,9 @@ func (s *Stack) Figures(emit func(name string, value float64)) {
 // negative where the kernel does not tell, and for containers of Docker's.
 func (s *Stack) Waits(id containerizer.ID) float64 { return s.linux.Waits(id) }
 
+// Peak is the most memory that a container has had, in bytes; 0 where nobody counts.
+func (s *Stack) Peak(id containerizer.ID) uint64 { return s.linux.Peak(id) }
+
 // New makes the containerizer that an agent's options ask for.
 func New(ctx context.Context, config agent.Config, log *slog.Logger) (*Stack, error) {
 	all, err := logins.Open(config.DockerConfig)

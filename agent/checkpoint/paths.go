@@ -76,6 +76,9 @@ func (p Paths) Images() string { return filepath.Join(p.Work, "store") }
 // one is what a restarted agent knows of it.
 func (p Paths) Standalone() string { return filepath.Join(p.Work, "containers") }
 
+// BlackBox keeps what is known of ended runs.
+func (p Paths) BlackBox() string { return filepath.Join(p.Work, "blackbox") }
+
 // Lock is held by the agent that owns the work directory.
 func (p Paths) Lock() string { return filepath.Join(p.Work, "lock") }
 

@@ -44,6 +44,8 @@ type Config struct {
 	// Images may be nil.
 	Images Images
 	Level  *verbosity.Level
+	// Postmortems may be nil; it lists what is kept of ended runs, oldest first.
+	Postmortems func() []Postmortem
 	// StandaloneDir holds the sandboxes of standalone containers; Standalone are those
 	// that were there before this agent.
 	StandaloneDir string

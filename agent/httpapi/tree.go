@@ -42,6 +42,30 @@ func targets(all map[string]attachment) map[string]string {
 	return out
 }
 
+// Postmortem is what is kept of one ended run, in a directory.
+type Postmortem struct {
+	Framework, Executor, Task, Container string
+	User                                 string
+	Dir                                  string
+}
+
+// addPostmortems attaches them, as /postmortem/containers/ID and the newest of each task, or of a custom
+// executor, as /postmortem/frameworks/ID/tasks/ID or …/executors/ID. Who may see the sandbox may see them.
+func (s *Server) addPostmortems(to map[string]attachment) {
+	if s.Postmortems == nil {
+		return
+	}
+	for _, p := range s.Postmortems() {
+		entry := attachment{p.Dir, auth.Question{Action: auth.AccessSandbox, Object: auth.Of(p.User)}}
+		name := "/executors/" + p.Executor
+		if p.Task != "" {
+			name = "/tasks/" + p.Task
+		}
+		to["/postmortem/containers/"+p.Container] = entry
+		to["/postmortem/frameworks/"+p.Framework+name] = entry
+	}
+}
+
 // attachments is the virtual file tree: each sandbox by its host path and by its Mesos
 // name, and the log.
 func (s *Server) attachments(ctx context.Context) map[string]attachment {
@@ -69,6 +93,7 @@ func (s *Server) attachments(ctx context.Context) map[string]attachment {
 			out[sandbox] = attachment{sandbox, auth.Question{Action: auth.AccessSandbox, Object: auth.Any}}
 		}
 	}
+	s.addPostmortems(out)
 	if s.LogFile != "" {
 		out["/slave/log"] = attachment{s.LogFile, auth.Question{Action: auth.AccessMesosLog, Object: auth.Any}}
 	}

@@ -127,17 +127,30 @@ func (c *Containerizer) memoryUsage(out *mesos.ResourceStatistics, s state, u cg
 // Waits is the part of the last ten seconds in which some thread of a container waited for a CPU, in
 // percent; negative where the kernel does not tell, or the container has no group of its own.
 func (c *Containerizer) Waits(id containerizer.ID) float64 {
-	b, err := c.find(id)
-	if err != nil {
-		return -1
-	}
-	c.mu.Lock()
-	s := b.state
-	c.mu.Unlock()
-	if group, own := c.group(s); own {
+	if group, own := c.groupOf(id); own {
 		if p, told := group.WaitsForCPU(); told {
 			return p.Some
 		}
 	}
 	return -1
+}
+
+// Peak is the most memory that a container has had, in bytes; 0 where the kernel does not tell, or the
+// container has no group of its own.
+func (c *Containerizer) Peak(id containerizer.ID) uint64 {
+	group, own := c.groupOf(id)
+	if !own {
+		return 0
+	}
+	return group.Exhaustion().Peak
+}
+
+func (c *Containerizer) groupOf(id containerizer.ID) (cgroups.Group, bool) {
+	b, err := c.find(id)
+	if err != nil {
+		return cgroups.Group{}, false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.group(b.state)
 }

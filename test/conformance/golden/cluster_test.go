@@ -66,7 +66,7 @@ func (c *cluster) startAgent(t *testing.T, options ...func(*agent.Config)) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := agent.New(cfg, agent.Deps{Containerizer: stack.Containerizer, Images: stack.Images, Figures: stack.Figures, Timers: stack.Timers, Pulls: stack.Store.Pulls, Waits: stack.Waits, Log: log})
+	a, err := agent.New(cfg, agent.Deps{Containerizer: stack.Containerizer, Images: stack.Images, Figures: stack.Figures, Timers: stack.Timers, Pulls: stack.Store.Pulls, Waits: stack.Waits, Peak: stack.Peak, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -70,7 +70,7 @@ func newCluster(t *testing.T) *cluster {
 		stack.Close()
 	})
 	pullTwice(t, stack.Store)
-	a, err := agent.New(own, agent.Deps{Containerizer: stack.Containerizer, Images: stack.Images, Figures: stack.Figures, Timers: stack.Timers, Pulls: stack.Store.Pulls, Waits: stack.Waits})
+	a, err := agent.New(own, agent.Deps{Containerizer: stack.Containerizer, Images: stack.Images, Figures: stack.Figures, Timers: stack.Timers, Pulls: stack.Store.Pulls, Waits: stack.Waits, Peak: stack.Peak})
 	if err != nil {
 		t.Fatal(err)
 	}
