@@ -248,7 +248,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	works.prepare, works.post = maker.prepare, post
 	works.records = &recorder{box: a.box, usage: a.deps.Containerizer.Usage, peak: a.deps.Peak, log: a.deps.Log,
 		inspect: func(look func(*core.Core)) { a.loop.Post(runCtx, posted{inspect: look}) }}
-	garbage := &collector{delay: a.config.GCDelay, log: a.deps.Log, atOnce: make(chan struct{}, 1)}
+	garbage := &collector{delay: a.config.GCDelay, log: a.deps.Log, atOnce: make(chan struct{}, 1), headroom: a.config.GCDiskHeadroom,
+		every: a.config.DiskWatchInterval, usage: func() (float64, error) { return diskUsage(a.config.WorkDir) }}
+	garbage.look()
 	a.garbage = garbage
 	garbage.find(a.config.WorkDir, a.sandboxes(), a.ended())
 	a.forgetStandalone(standalone, garbage)
@@ -359,7 +361,7 @@ func (a *Agent) api() *httpapi.Server {
 // figures are the metrics of what is around the core.
 func (a *Agent) figures(emit func(name string, value float64)) {
 	emit("slave/recovery_time_secs", time.Duration(a.recovery.Load()).Seconds())
-	emit("slave/executor_directory_max_allowed_age_secs", a.config.GCDelay.Seconds())
+	emit("slave/executor_directory_max_allowed_age_secs", a.garbage.allowed().Seconds())
 	a.garbage.figures(emit)
 	if a.deps.Figures != nil {
 		a.deps.Figures(emit)

@@ -47,6 +47,8 @@ type Config struct {
 	RecoveryTimeout               time.Duration
 	RegistrationBackoffFactor     time.Duration
 	GCDelay                       time.Duration
+	GCDiskHeadroom                float64 // 0 to 1
+	DiskWatchInterval             time.Duration
 	HTTPHeartbeatInterval         time.Duration
 
 	ExecutorEnvironmentVariables string
@@ -72,7 +74,7 @@ func Default() Config {
 		Port: 5051, IP: "127.0.0.1", Launcher: "native", Recover: "reconnect", ReconfigurationPolicy: "equal", Strict: true,
 		ExecutorRegistrationTimeout: time.Minute, ExecutorReregistrationTimeout: 2 * time.Second,
 		ExecutorShutdownGracePeriod: 5 * time.Second, RecoveryTimeout: 15 * time.Minute,
-		RegistrationBackoffFactor: time.Second, GCDelay: 7 * 24 * time.Hour, HTTPHeartbeatInterval: 30 * time.Second,
+		RegistrationBackoffFactor: time.Second, GCDelay: 7 * 24 * time.Hour, GCDiskHeadroom: 0.1, DiskWatchInterval: time.Minute, HTTPHeartbeatInterval: 30 * time.Second,
 		AuthenticateHTTPExecutors: true, SwitchUser: os.Geteuid() == 0, SandboxDirectory: "/mnt/mesos/sandbox",
 		ContainerizerOptions: defaultContainerizers(), ImageOptions: defaultImages(), IsolatorOptions: defaultIsolators(), NetworkOptions: defaultNetworks(),
 		OversubscriptionOptions: defaultOversubscription(), MaxCompletedExecutors: 150, DefaultRole: "*",
@@ -109,7 +111,9 @@ func (c *Config) Flags(set *flags.Set) {
 	set.Duration(&c.ExecutorShutdownGracePeriod, "executor_shutdown_grace_period", "time for an executor to shut down")
 	set.Duration(&c.RecoveryTimeout, "recovery_timeout", "time for which containers wait for a new agent")
 	set.Duration(&c.RegistrationBackoffFactor, "registration_backoff_factor", "first delay between attempts to register")
-	set.Duration(&c.GCDelay, "gc_delay", "time for which sandboxes are kept")
+	set.Duration(&c.GCDelay, "gc_delay", "time for which sandboxes are kept on an empty disk; a fuller one keeps them for gc_delay * (1 - gc_disk_headroom - usage)")
+	set.Float(&c.GCDiskHeadroom, "gc_disk_headroom", "part of the disk of the work directory that sandboxes leave free, 0 to 1")
+	set.Duration(&c.DiskWatchInterval, "disk_watch_interval", "time between two looks at that disk, and for sandboxes to be removed")
 	set.Duration(&c.HTTPHeartbeatInterval, "http_heartbeat_interval", "time between heartbeats of streaming calls")
 	set.String(&c.ExecutorEnvironmentVariables, "executor_environment_variables", "JSON object of variables for every executor")
 	set.Bool(&c.AuthenticateHTTPExecutors, "authenticate_http_executors", "executors need their credential")
@@ -139,6 +143,12 @@ func (c *Config) Check() error {
 	}
 	if c.WorkDir == "" {
 		return errors.New("--work_dir is missing: name a directory that survives a reboot")
+	}
+	if !(c.GCDiskHeadroom >= 0 && c.GCDiskHeadroom <= 1) {
+		return fmt.Errorf("--gc_disk_headroom=%g is not from 0 to 1", c.GCDiskHeadroom)
+	}
+	if c.DiskWatchInterval <= 0 {
+		return fmt.Errorf("--disk_watch_interval=%s must be positive", c.DiskWatchInterval)
 	}
 	work, err := filepath.Abs(c.WorkDir)
 	if err != nil {

@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"agora.dev/agora/agent/checkpoint"
 	"agora.dev/agora/agent/core"
 )
@@ -89,10 +91,17 @@ func account(name string) (uid, gid int, err error) {
 	return uid, gid, nil
 }
 
-// collector removes sandboxes that were forgotten longer ago than --gc_delay.
+// collector removes sandboxes that were forgotten longer ago than --gc_delay; the fuller the disk, the sooner.
 type collector struct {
 	delay time.Duration
 	log   *slog.Logger
+	// headroom is the part of the disk that is to stay free, every how often the disk is looked at, and usage
+	// how full it is, 0 to 1; nil: age alone counts.
+	headroom float64
+	every    time.Duration
+	usage    func() (float64, error)
+	// age is the allowed age by the last look.
+	age atomic.Int64
 
 	// atOnce wakes the sweep for sandboxes that need not wait.
 	atOnce  chan struct{}
@@ -155,15 +164,55 @@ func (g *collector) find(work string, keep map[string]bool, ended map[string]tim
 	slices.SortFunc(g.waiting, func(a, b forgotten) int { return a.at.Compare(b.at) })
 }
 
-// run sweeps every minute until ctx ends.
+// allowedAge is how old a sandbox may get on a disk that is so full. Mesos slave.cpp, age.
+func allowedAge(delay time.Duration, headroom, usage float64) time.Duration {
+	return time.Duration(float64(delay) * max(0, 1-headroom-usage))
+}
+
+// look sees how full the disk is.
+func (g *collector) look() {
+	if g.usage == nil {
+		return
+	}
+	usage, err := g.usage()
+	if err != nil {
+		g.log.Warn("usage of the disk unknown: sandboxes go by age", "error", err)
+		usage = 0
+	}
+	g.age.Store(int64(allowedAge(g.delay, g.headroom, usage)))
+}
+
+// allowed is the age that sandboxes may have.
+func (g *collector) allowed() time.Duration {
+	if g.usage == nil {
+		return g.delay
+	}
+	return time.Duration(g.age.Load())
+}
+
+// diskUsage is how full the disk of a directory is for those who are not root, 0 to 1.
+func diskUsage(dir string) (float64, error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(dir, &s); err != nil {
+		return 0, fmt.Errorf("usage of %s: %w", dir, err)
+	}
+	used := float64(s.Blocks - s.Bfree)
+	if total := used + float64(s.Bavail); total > 0 {
+		return used / total, nil
+	}
+	return 0, nil
+}
+
+// run sweeps every --disk_watch_interval until ctx ends.
 func (g *collector) run(ctx context.Context) {
-	tick := time.NewTicker(time.Minute)
+	tick := time.NewTicker(g.every)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
+			g.look()
 			g.sweep(now)
 		case <-g.atOnce:
 			g.sweep(time.Now())
@@ -174,7 +223,7 @@ func (g *collector) run(ctx context.Context) {
 func (g *collector) sweep(now time.Time) {
 	g.mu.Lock()
 	var due []forgotten
-	for len(g.waiting) > 0 && (now.Sub(g.waiting[0].at) >= g.delay || len(g.waiting) > maxForgotten) {
+	for len(g.waiting) > 0 && (now.Sub(g.waiting[0].at) >= g.allowed() || len(g.waiting) > maxForgotten) {
 		due = append(due, g.waiting[0])
 		g.waiting = g.waiting[1:]
 	}

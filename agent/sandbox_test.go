@@ -31,3 +31,36 @@ func TestSandboxesOfEarlierAgentsAreCollectedByAge(t *testing.T) {
 		}
 	}
 }
+
+func TestAFullerDiskKeepsSandboxesForLess(t *testing.T) {
+	for _, c := range []struct {
+		headroom, usage float64
+		want            time.Duration
+	}{{0.1, 0, 9 * time.Hour}, {0.1, 0.5, 4 * time.Hour}, {0.1, 0.95, 0}, {0, 0, 10 * time.Hour}, {1, 0, 0}} {
+		if got := allowedAge(10*time.Hour, c.headroom, c.usage).Round(time.Second); got != c.want {
+			t.Errorf("headroom %g, usage %g: %s, want %s", c.headroom, c.usage, got, c.want)
+		}
+	}
+	dir := filepath.Join(t.TempDir(), "sandbox")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	usage := 0.5
+	g := &collector{delay: 10 * time.Hour, headroom: 0.1, log: slog.New(slog.DiscardHandler), usage: func() (float64, error) { return usage, nil }}
+	now := time.Now()
+	g.waiting = []forgotten{{now.Add(-2 * time.Hour), dir}}
+	for _, step := range []struct {
+		usage float64
+		there bool
+	}{{0.5, true}, {0.85, false}} {
+		usage = step.usage
+		g.look()
+		g.sweep(now)
+		if _, err := os.Stat(dir); (err == nil) != step.there {
+			t.Errorf("at usage %g: there %v, want %v", usage, err == nil, step.there)
+		}
+	}
+	if used, err := diskUsage(t.TempDir()); err != nil || used < 0 || used > 1 {
+		t.Errorf("usage of a real disk: %g, %v", used, err)
+	}
+}
