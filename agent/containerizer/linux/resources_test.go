@@ -150,6 +150,14 @@ func TestLimitBelowWhatIsHeldWaits(t *testing.T) {
 		return usage.GetMemRssBytes()
 	}
 	w.await("60 MB are held", func() bool { return held() > 58<<20 })
+	if peak := w.Peak(s.ID); peak < 58<<20 {
+		t.Errorf("a peak of %d bytes, with %d held", peak, held())
+	}
+	// Version 1 does not tell how long a group waits for a CPU, nor does every kernel with version 2.
+	if h, _ := cgroups.Detect(); (!h.V2 && w.Waits(s.ID) >= 0) || w.Waits(s.ID) > 100 {
+		waits := w.Waits(s.ID)
+		t.Errorf("waits for a CPU %g%% of the time", waits)
+	}
 	if err := w.Update(w.ctx, s.ID, []*mesos.Resource{resource("cpus", 0.5), resource("mem", 40)}, nil); err != nil {
 		t.Fatal(err)
 	}
