@@ -7,7 +7,7 @@ if [ "$1" != moved ]; then
   mount -t tmpfs -o size=90% tmpfs /new
   cp -a /bin /lib /tests /init /new/
   for dir in /lib64 /usr; do [ -d $dir ] && cp -a $dir /new/; done
-  mkdir -p /new/usr/share /new/proc /new/sys /new/dev /new/tmp /new/etc /new/root /new/var
+  mkdir -p /new/disk /new/usr/share /new/proc /new/sys /new/dev /new/tmp /new/etc /new/root /new/var
   exec switch_root /new /init moved
 fi
 mount -t proc proc /proc
@@ -23,6 +23,7 @@ for controller in $(cat /sys/fs/cgroup/cgroup.controllers); do
   echo "+$controller" > /sys/fs/cgroup/cgroup.subtree_control
 done
 for module in /lib/modules/*.ko; do insmod "$module"; done
+[ -b /dev/vda ] && mount -t ext4 /dev/vda /disk && chmod 1777 /disk
 echo 'root:x:0:0:root:/root:/bin/sh' > /etc/passwd
 echo 'nobody:x:65534:65534:nobody:/:/bin/sh' >> /etc/passwd
 echo 'root:x:0:' > /etc/group
@@ -48,6 +49,12 @@ run agent-containerizer-linux -test.run . -test.skip '.*/(runc|crun)|NoLinkLeads
 run agent-isolators-cni-bridge -test.run .
 run agent-isolators-perf -test.run .
 run agent-launcher-oci -test.run '.*/crun' -test.skip '.*/.*/HundredAtOnce'
+# A tmpfs of this kernel cannot be mounted with other ids.
+if [ -b /dev/vda ]; then
+  export TMPDIR=/disk
+  run agent-launcher-native -test.run UserNamespace
+  run agent-containerizer-linux -test.run 'UserNamespace|HasIDsOfItsOwn' -test.skip '.*/(runc|crun)'
+fi
 wait
 left=$(find /sys/fs/cgroup -mindepth 1 -type d | wc -l)
 echo "VM: end, $left cgroups left"

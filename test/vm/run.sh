@@ -28,7 +28,7 @@ mkdir -p "$root"/{bin,tests,lib/modules,proc,sys,dev,tmp,new}
 cp "$(command -v busybox)" "$root/bin/busybox"
 # In the order in which they can be loaded; what is missing is built in.
 number=100
-for module in overlay llc stp bridge veth libcrc32c nf_defrag_ipv4 nf_defrag_ipv6 nf_conntrack nf_nat nfnetlink nf_tables \
+for module in virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk overlay llc stp bridge veth libcrc32c nf_defrag_ipv4 nf_defrag_ipv6 nf_conntrack nf_nat nfnetlink nf_tables \
   nft_chain_nat nft_nat nft_masq nft_ct nft_fib nft_fib_ipv4 nft_meta_bridge inet_diag tcp_diag loop; do
   find "$cache/kernel/lib/modules" -name "$module.ko" -exec cp {} "$root/lib/modules/$((number++))-$module.ko" \;
 done
@@ -50,11 +50,16 @@ cp test/vm/init.sh "$root/init"
 chmod 755 "$root/init"
 (cd "$root" && find . | cpio -o -H newc -R 0:0 --quiet | gzip -1) > "$cache/initramfs.gz"
 
+disk=()
+if command -v mkfs.ext4 >/dev/null; then
+  rm -f "$cache/disk.img" && truncate -s 512M "$cache/disk.img" && mkfs.ext4 -q "$cache/disk.img"
+  disk=(-drive "file=$cache/disk.img,if=virtio,format=raw")
+fi
 log=$cache/console.log
 # Emulated, since a nested KVM may fail in the midst of a boot; VM_ACCEL=kvm is quicker.
 echo "test-vm: booting $(basename "$kernel"), cgroup v2; console in ${log#"$PWD"/}"
 timeout -k 5 "${VM_TIMEOUT:-420}" qemu-system-x86_64 -accel "${VM_ACCEL:-tcg,thread=multi}" -cpu max -smp 2 -m 1536 -nographic -no-reboot -nodefaults \
-  -serial stdio -kernel "$kernel" -initrd "$cache/initramfs.gz" \
+  -serial stdio -kernel "$kernel" -initrd "$cache/initramfs.gz" "${disk[@]}" \
   -append "console=ttyS0 quiet panic=-1 loglevel=3" < /dev/null > "$log" 2>&1 || true
 sed -i 's/\r//g' "$log"
 
