@@ -133,7 +133,7 @@ func TestFilesOfAUserNamespaceKeepTheirOwners(t *testing.T) {
 	if err := os.Chmod(shared, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	const write = `touch made; touch vol/made; stat -c %u . made vol; echo again >> /dev/stdout`
+	const write = `touch made; touch vol/made; stat -c %u . made vol; echo again >> /proc/self/fd/1`
 	for _, image := range []bool{true, false} {
 		for _, uid := range []int{0, 65534} {
 			id := fmt.Sprintf("image-%v-%d", image, uid)
