@@ -25,12 +25,7 @@ const idsOfOne = 65536
 // with a user namespace of its own, and against what user namespaces are for.
 func RunWithUserNamespaces(t *testing.T, open Factory) {
 	each := func(name string, run func(*Rig)) {
-		t.Run(name, func(t *testing.T) {
-			NeedIDMaps(t)
-			r := NewRig(t, open)
-			r.users = true
-			run(r)
-		})
+		t.Run(name, func(t *testing.T) { run(NewUserRig(t, open)) })
 	}
 	for _, c := range contract {
 		each(c.name, c.run)
@@ -40,6 +35,15 @@ func RunWithUserNamespaces(t *testing.T, open Factory) {
 	each("NeighboursAreStrangers", strangers)
 	each("NestedAndEntered", nestedAndEntered)
 	each("KernelFilesystemsBelongToRoot", kernelFiles)
+}
+
+// NewUserRig is a rig whose containers have user namespaces, or skips.
+func NewUserRig(t testing.TB, open Factory) *Rig {
+	t.Helper()
+	NeedIDMaps(t)
+	r := NewRig(t, open)
+	r.users = true
+	return r
 }
 
 // separate gives a container a range of ids.

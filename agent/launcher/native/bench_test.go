@@ -14,8 +14,12 @@ import (
 
 // BenchmarkStart measures a container from the request to its end: clone, overlay,
 // mounts, masks, cgroups, capabilities, filter, exec of busybox, exit record.
-func BenchmarkStart(b *testing.B) {
-	r := launchertest.NewRig(b, open)
+func BenchmarkStart(b *testing.B) { start(b, launchertest.NewRig(b, open)) }
+
+// BenchmarkStartInUserNamespace measures the same with a user namespace of its own.
+func BenchmarkStartInUserNamespace(b *testing.B) { start(b, launchertest.NewUserRig(b, open)) }
+
+func start(b *testing.B, r *launchertest.Rig) {
 	ctx := context.Background()
 	var started time.Duration
 	n := 0
