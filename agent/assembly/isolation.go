@@ -52,6 +52,7 @@ func isolation(config agent.Config) (linux.Isolation, error) {
 		DisallowSharingPID: config.DisallowSharingPID, DisallowSharingIPC: config.DisallowSharingIPC, ShmSize: config.DefaultShmSize,
 		Ports:      linux.Ports{Rules: rules, Interval: config.ContainerPortsWatchInterval},
 		GPUs:       linux.GPUs{Driver: driver, Offered: gpus},
+		Disk:       linux.Disk{WatchInterval: config.ContainerDiskWatchInterval, Enforce: config.EnforceDiskQuota},
 		NetClasses: classes, Perf: linux.Perf{Events: events, Interval: config.PerfInterval, Duration: config.PerfDuration},
 	}, nil
 }

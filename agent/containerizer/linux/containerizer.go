@@ -89,6 +89,7 @@ type box struct {
 	watch      *cgroups.Watch
 	beyond     string                // ports that it listens on and was not given, when last looked at
 	perf       *mesos.PerfStatistics // the last that was counted; nil before the first
+	diskUsed   map[string]uint64     // bytes of each directory with a bound that has been measured
 }
 
 var errDestroyed = errors.New("container was destroyed during its launch")
@@ -126,6 +127,9 @@ func New(config Config) (*Containerizer, error) {
 	if p := &config.Isolation.Ports; p.Interval <= 0 {
 		p.Interval = 30 * time.Second
 	}
+	if config.Isolation.Disk.WatchInterval <= 0 {
+		config.Isolation.Disk.WatchInterval = 15 * time.Second
+	}
 	if config.Isolation.WatchInterval <= 0 {
 		config.Isolation.WatchInterval = 15 * time.Second
 	}
@@ -148,6 +152,9 @@ func New(config Config) (*Containerizer, error) {
 			return nil, errors.Join(fmt.Errorf("%s: %w", isolation.Ports, err), c.Close())
 		}
 		c.work.Go(c.watchPorts)
+	}
+	if c.measures() {
+		c.work.Go(c.measure)
 	}
 	return c, nil
 }

@@ -54,6 +54,8 @@ type Isolation struct {
 	Devices devices.List
 	// Users are the ids of containers with a user namespace (--userns_range, --userns).
 	Users userns.Ranges
+	// Disk says how disk usage is looked at.
+	Disk Disk
 }
 
 // patrol looks at all containers now and then, until the containerizer is closed.

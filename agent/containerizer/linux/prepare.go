@@ -55,6 +55,10 @@ func (c *Containerizer) prepare(ctx context.Context, b *box, spec containerizer.
 			}
 		}
 	}
+	b.Disk = storage{Sandbox: spec.Sandbox, Volumes: spec.Persistent}
+	if err := b.Disk.keep(spec.Resources); err != nil {
+		return out, err
+	}
 	if err := c.namespaces(b, oci, spec); err != nil {
 		return out, err
 	}

@@ -110,13 +110,20 @@ func (c *Containerizer) Update(_ context.Context, id containerizer.ID, resources
 	if err != nil {
 		return err
 	}
-	group, ok := c.group(b.state)
-	if !ok {
-		return nil
-	}
 	c.mu.Lock()
+	err = b.Disk.keep(resources)
 	next := b.state
 	c.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("update container %s: %w", id, err)
+	}
+	group, ok := c.group(next)
+	switch {
+	case !ok && next.Debug:
+		return nil
+	case !ok:
+		return next.save(c.dir(id))
+	}
 	wanted := c.limits(&next, resources, limits)
 	later, err := group.SetLive(wanted)
 	if err != nil && !group.Exists() {

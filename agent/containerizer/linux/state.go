@@ -31,6 +31,8 @@ type state struct {
 	// Shm is the directory of the host that it has as /dev/shm, and that a nested container
 	// can share; empty for one that nobody else reaches.
 	Shm string `json:",omitempty"`
+	// Disk is where it keeps files, and how much it may.
+	Disk storage
 }
 
 func (s state) save(dir string) error {

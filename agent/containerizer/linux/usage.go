@@ -7,6 +7,7 @@ import (
 
 	"agora.dev/agora/agent/containerizer"
 	"agora.dev/agora/agent/isolators/cgroups"
+	"agora.dev/agora/agent/isolators/disk"
 	"agora.dev/agora/agent/isolators/isolation"
 	"agora.dev/agora/agent/isolators/perf"
 	mesos "agora.dev/agora/api/mesos/v1"
@@ -23,8 +24,11 @@ func (c *Containerizer) Usage(_ context.Context, id containerizer.ID) (*mesos.Re
 	out := &mesos.ResourceStatistics{Timestamp: &now}
 	c.networkUsage(b, out)
 	c.mu.Lock()
-	s, watch, counted := b.state, b.watch, b.perf
+	s, watch, counted, onDisk := b.state, b.watch, b.perf, b.diskUsed
 	c.mu.Unlock()
+	if c.measures() {
+		disk.Describe(out, s.Disk.quotas(), onDisk)
+	}
 	group, ok := c.group(s)
 	if !ok {
 		if s.Shares && !s.Debug {

@@ -30,6 +30,7 @@ const (
 	GPU       = "gpu/nvidia"
 	PosixCPU  = "posix/cpu"
 	PosixMem  = "posix/mem"
+	DiskDu    = "disk/du"
 )
 
 // controllers are those that an isolator of a resource needs.
@@ -40,7 +41,7 @@ var controllers = map[string]string{
 
 // optional work when they are named, and do not otherwise. Every container has its own group of each controller
 // that the host has; for Cpuset, Hugetlb and NetPrio that is all there is to do, as in Mesos.
-var optional = []string{CPU, Memory, BlockIO, Cpuset, Hugetlb, NetCls, NetPrio, PerfEvent, Ports, GPU, PosixCPU, PosixMem}
+var optional = []string{CPU, Memory, BlockIO, Cpuset, Hugetlb, NetCls, NetPrio, PerfEvent, Ports, GPU, PosixCPU, PosixMem, DiskDu}
 
 // always hold, named or not.
 var always = []string{
@@ -51,7 +52,7 @@ var always = []string{
 
 // missing are isolators of Mesos that Agora does not have.
 var missing = map[string]string{
-	"disk/du": "not built", "posix/disk": "not built", "disk/xfs": "not built",
+	"disk/xfs":     "not built; disk/du measures, and ends containers with --enforce_container_disk_quota",
 	"appc/runtime": "Appc images are not supported", "docker/volume": "Docker volume drivers are not supported",
 	"filesystem/shared": "deprecated in Mesos; use volumes with a sandbox path", "network/port_mapping": "use bridge networks with port mappings",
 	"volume/csi":         "CSI volumes are not supported",
@@ -60,7 +61,7 @@ var missing = map[string]string{
 
 // aliases are older or shorter names.
 var aliases = map[string][]string{
-	"posix": {PosixCPU, PosixMem}, "process": {PosixCPU, PosixMem}, "cgroups": {CPU, Memory}, "native": nil, "linux": nil,
+	"posix": {PosixCPU, PosixMem}, "process": {PosixCPU, PosixMem}, "cgroups": {CPU, Memory}, "posix/disk": {DiskDu}, "native": nil, "linux": nil,
 }
 
 // Set are the isolators that work.

@@ -40,7 +40,9 @@ func TestNamedIsolatorsWorkAndOthersDoNot(t *testing.T) {
 		{"cgroups/hugetlb", nil, nil, "cgroups/hugetlb needs the cgroup controller hugetlb: "},
 		{"cgroups/nonsense", nil, nil, `"cgroups/nonsense" is unknown`},
 		{"network/port_mapping", nil, nil, "not supported"},
-		{"disk/du", nil, nil, "disk/du is not supported: not built"},
+		{"disk/du", []string{isolation.DiskDu}, []string{isolation.CPU}, ""},
+		{"posix/disk", []string{isolation.DiskDu}, nil, ""},
+		{"disk/xfs", nil, nil, "disk/xfs is not supported: not built"},
 	} {
 		set, err := isolation.Parse(c.text, h)
 		if c.refused != "" {

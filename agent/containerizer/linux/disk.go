@@ -1,0 +1,154 @@
+package linux
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"agora.dev/agora/agent/containerizer"
+	"agora.dev/agora/agent/isolators/disk"
+	"agora.dev/agora/agent/isolators/isolation"
+	mesos "agora.dev/agora/api/mesos/v1"
+)
+
+// Disk are the options of the isolator disk/du.
+type Disk struct {
+	// WatchInterval is how often containers are measured; 0 means 15 s (Mesos
+	// --container_disk_watch_interval).
+	WatchInterval time.Duration
+	// Enforce ends a container that has more on disk than it was given (Mesos
+	// --enforce_container_disk_quota).
+	Enforce bool
+}
+
+// storage is what a later agent needs to know of what a container keeps on disk.
+type storage struct {
+	Sandbox   string
+	Volumes   []containerizer.PersistentVolume `json:",omitempty"`
+	Resources [][]byte                         `json:",omitempty"` // of type disk, encoded
+}
+
+// keep notes the container's resources of type disk.
+func (s *storage) keep(resources []*mesos.Resource) error {
+	s.Resources = nil
+	for _, r := range resources {
+		if r.GetName() != "disk" {
+			continue
+		}
+		encoded, err := proto.Marshal(r)
+		if err != nil {
+			return err
+		}
+		s.Resources = append(s.Resources, encoded)
+	}
+	return nil
+}
+
+// quotas are the directories of the container that have a bound.
+func (s *storage) quotas() []disk.Quota {
+	var resources []*mesos.Resource
+	for _, encoded := range s.Resources {
+		r := &mesos.Resource{}
+		if proto.Unmarshal(encoded, r) == nil {
+			resources = append(resources, r)
+		}
+	}
+	return disk.Plan(s.Sandbox, resources, s.Volumes)
+}
+
+// measure looks at the disk usage of all containers, one after the other, until the
+// containerizer is closed. It pauses for as long as it worked, at least.
+func (c *Containerizer) measure() {
+	ctx, cancel := context.WithCancel(context.Background())
+	c.work.Go(func() {
+		<-c.closing
+		cancel()
+	})
+	for pause := c.config.Isolation.Disk.WatchInterval; ; {
+		wait := time.NewTimer(pause)
+		select {
+		case <-wait.C:
+		case <-ctx.Done():
+			wait.Stop()
+			return
+		}
+		began := time.Now()
+		for _, b := range c.running() {
+			c.measureOne(ctx, b)
+		}
+		pause = max(c.config.Isolation.Disk.WatchInterval, time.Since(began))
+	}
+}
+
+func (c *Containerizer) measureOne(ctx context.Context, b *box) {
+	c.mu.Lock()
+	quotas := b.Disk.quotas()
+	c.mu.Unlock()
+	used := map[string]uint64{}
+	for _, q := range quotas {
+		bytes, err := c.diskUsage(ctx, b.id, q)
+		if ctx.Err() != nil {
+			return
+		}
+		enforced := c.config.Isolation.Disk.Enforce && !q.Mount
+		switch deep := errors.Is(err, disk.ErrTooDeep); {
+		case deep && enforced:
+			c.limit(b, q.Unmeasurable(disk.ErrTooDeep))
+			continue
+		case err != nil && !deep:
+			c.log.Warn("disk usage of container not measured", "container", b.id, "error", err)
+			continue
+		}
+		used[q.Path] = bytes
+		if end, over := q.Exceeded(bytes); over && enforced {
+			c.limit(b, end)
+		}
+	}
+	c.mu.Lock()
+	b.diskUsed = used
+	c.mu.Unlock()
+}
+
+// diskUsage measures one bounded directory. What a container with an image writes beside its sandbox counts as in it,
+// and so does what its nested containers write there.
+func (c *Containerizer) diskUsage(ctx context.Context, id containerizer.ID, q disk.Quota) (uint64, error) {
+	total, err := disk.Usage(ctx, q.Path)
+	if err != nil || !q.Sandbox {
+		return total, err
+	}
+	for _, dir := range c.writable(id) {
+		bytes, err := disk.Usage(ctx, dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return total, err
+		}
+		total += bytes
+	}
+	return total, nil
+}
+
+// writable are the directories where what a container and those nested in it change in images is kept.
+func (c *Containerizer) writable(id containerizer.ID) (out []string) {
+	c.mu.Lock()
+	ids := slices.Collect(maps.Keys(c.boxes))
+	c.mu.Unlock()
+	for _, each := range ids {
+		if each != id && !strings.HasPrefix(string(each), string(id)+".") {
+			continue
+		}
+		out = append(out, filepath.Join(c.dir(each), "upper"))
+		if found, err := filepath.Glob(filepath.Join(c.dir(each), "volume*", "upper")); err == nil {
+			out = append(out, found...)
+		}
+	}
+	return out
+}
+
+// measures reports whether disk usage is looked at.
+func (c *Containerizer) measures() bool { return c.config.Isolation.On.Has(isolation.DiskDu) }
