@@ -34,6 +34,7 @@ type Config struct {
 	IsolatorOptions
 	NetworkOptions
 	VolumeOptions
+	LoggerOptions
 	OversubscriptionOptions
 
 	Recover string
@@ -76,7 +77,7 @@ func Default() Config {
 		ExecutorShutdownGracePeriod: 5 * time.Second, RecoveryTimeout: 15 * time.Minute,
 		RegistrationBackoffFactor: time.Second, GCDelay: 7 * 24 * time.Hour, GCDiskHeadroom: 0.1, DiskWatchInterval: time.Minute, HTTPHeartbeatInterval: 30 * time.Second,
 		AuthenticateHTTPExecutors: true, SwitchUser: os.Geteuid() == 0, SandboxDirectory: "/mnt/mesos/sandbox",
-		ContainerizerOptions: defaultContainerizers(), ImageOptions: defaultImages(), IsolatorOptions: defaultIsolators(), NetworkOptions: defaultNetworks(),
+		ContainerizerOptions: defaultContainerizers(), LoggerOptions: defaultLogger(), ImageOptions: defaultImages(), IsolatorOptions: defaultIsolators(), NetworkOptions: defaultNetworks(),
 		OversubscriptionOptions: defaultOversubscription(), MaxCompletedExecutors: 150, DefaultRole: "*",
 		Version: "1.11.0", Access: access.Default(),
 	}
@@ -100,6 +101,7 @@ func (c *Config) Flags(set *flags.Set) {
 	c.isolatorFlags(set)
 	c.networkFlags(set)
 	c.volumeFlags(set)
+	c.loggerFlags(set)
 	c.oversubscriptionFlags(set)
 	set.Path(&c.ImageStore, "docker_store_dir", "directory of the image store")
 	set.String(&c.Recover, "recover", "reconnect, or cleanup to end everything that an earlier agent left")
@@ -174,7 +176,7 @@ func (c *Config) Check() error {
 	if err := c.checkNetworks(); err != nil {
 		return err
 	}
-	if err := errors.Join(c.checkVolumes(), c.checkOversubscription()); err != nil {
+	if err := errors.Join(c.checkVolumes(), c.checkLogger(), c.checkOversubscription()); err != nil {
 		return err
 	}
 	if c.Hostname == "" {

@@ -149,6 +149,8 @@ type sandboxFile struct {
 	paths  []string // candidates; find keeps the one that exists
 	offset uint64
 	task   string
+	// behindHole says that zeros at the offset are the end of a hole.
+	behindHole bool
 }
 
 func (a *App) sandboxFile(t task, name string) *sandboxFile {
@@ -185,11 +187,17 @@ func (f *sandboxFile) find(ctx context.Context, tail int64) error {
 func (f *sandboxFile) stream(ctx context.Context, out io.Writer, ended func(context.Context) bool) error {
 	over := false
 	for {
-		_, data, err := f.read(ctx, f.paths[0], f.offset, logChunk)
+		size, data, err := f.read(ctx, f.paths[0], f.offset, logChunk)
 		if err != nil {
 			return err
 		}
 		f.offset += uint64(len(data))
+		if data = f.unhole(data); data == nil {
+			if err := f.skipHole(ctx, size); err != nil {
+				return err
+			}
+			continue
+		}
 		if _, err := out.Write(data); err != nil {
 			return err
 		}

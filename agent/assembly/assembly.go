@@ -85,6 +85,10 @@ func New(ctx context.Context, config agent.Config, log *slog.Logger) (*Stack, er
 	if err != nil {
 		return nil, err
 	}
+	output, err := config.Output()
+	if err != nil {
+		return nil, err
+	}
 	networks, err := openNetworks(config, log)
 	if err != nil {
 		return nil, err
@@ -97,7 +101,7 @@ func New(ctx context.Context, config agent.Config, log *slog.Logger) (*Stack, er
 	c, err := linux.New(linux.Config{Launcher: held.launcher, Images: provisioner{store, secrets.Files{Dir: config.SecretsDir}}, Fetcher: fetch, Networks: networks.Isolator,
 		Secrets:   secrets.Files{Dir: config.SecretsDir},
 		HostPaths: linux.HostPaths{Allow: agent.Directories(config.HostPathAllow), Create: agent.Directories(config.HostPathCreate)},
-		Dir:       filepath.Join(runtimeDir(config), "containerizer"), Cgroups: group, Isolation: isolators, Log: log})
+		Dir:       filepath.Join(runtimeDir(config), "containerizer"), Cgroups: group, Isolation: isolators, Output: output, Log: log})
 	if err != nil {
 		return nil, errors.Join(err, held.stop(ctx), held.close(), networks.close())
 	}

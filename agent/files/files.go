@@ -18,6 +18,7 @@ import (
 	"strings"
 	"syscall"
 
+	"agora.dev/agora/agent/containerlogger"
 	mesos "agora.dev/agora/api/mesos/v1"
 )
 
@@ -161,23 +162,35 @@ func (t Tree) Open(name string) (*os.File, int64, error) {
 // Read reads up to length bytes (negative: as many as one answer may hold) from offset.
 // size is that of the whole file.
 func (t Tree) Read(name string, offset, length int64) (data []byte, size int64, err error) {
+	data, _, size, err = t.ReadFrom(name, offset, length, false)
+	return data, size, err
+}
+
+// ReadFrom is Read; with skip it begins where there is data, behind the hole that a rotated file
+// begins with, and from is where that is.
+func (t Tree) ReadFrom(name string, offset, length int64, skip bool) (data []byte, from, size int64, err error) {
 	f, size, err := t.Open(name)
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, 0, err
 	}
 	defer f.Close()
 	if length < 0 || length > maxRead {
 		length = maxRead
 	}
+	if skip {
+		if offset, err = containerlogger.FirstData(f, offset); err != nil {
+			return nil, 0, 0, fmt.Errorf("read %s: %w", name, err)
+		}
+	}
 	if offset >= size {
-		return nil, size, nil
+		return nil, offset, size, nil
 	}
 	data = make([]byte, min(length, size-offset))
 	n, err := f.ReadAt(data, offset)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, size, fmt.Errorf("read %s: %w", name, err)
+		return nil, offset, size, fmt.Errorf("read %s: %w", name, err)
 	}
-	return data[:n], size, nil
+	return data[:n], offset, size, nil
 }
 
 // classify hides why a path leads nowhere: a link that leaves the sandbox is not found.

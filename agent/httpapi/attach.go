@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"agora.dev/agora/agent/containerizer"
+	"agora.dev/agora/agent/containerlogger"
 	agentapi "agora.dev/agora/api/mesos/v1/agent"
 )
 
@@ -93,6 +94,9 @@ func tail(ctx context.Context, ended <-chan struct{}, sandbox, name string, emit
 	defer pause.Stop()
 	buffer := make([]byte, copySize)
 	for last := false; ; {
+		if from, err := containerlogger.FirstData(f, offset); err == nil {
+			offset = from // it was rotated faster than it was followed
+		}
 		n, err := f.ReadAt(buffer, offset)
 		if n > 0 {
 			offset += int64(n)

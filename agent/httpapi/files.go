@@ -132,7 +132,7 @@ func (s *Server) filesRead(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, r, map[string]any{"data": "", "offset": size})
 		return
 	}
-	data, _, err := tree.Read(name, offset, length)
+	data, offset, _, err := tree.ReadFrom(name, offset, length, true)
 	if err != nil {
 		answer(w, filesError(err))
 		return

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"agora.dev/agora/agent/containerizer"
+	"agora.dev/agora/agent/containerlogger"
 	"agora.dev/agora/agent/isolators/cgroups"
 	"agora.dev/agora/agent/isolators/cni"
 	"agora.dev/agora/agent/isolators/isolation"
@@ -44,6 +45,8 @@ type Config struct {
 	Cgroups string
 	// Isolation are the options of the isolators.
 	Isolation Isolation
+	// Output bounds what containers that ask for nothing else write to stdout and stderr.
+	Output containerlogger.Bounds
 	// AllowNewPrivileges lets set-user-id programs work in containers.
 	AllowNewPrivileges bool
 	Log                *slog.Logger
@@ -81,6 +84,7 @@ type box struct {
 	ended  chan struct{}
 	result containerizer.Termination // set before ended is closed
 	pid    int
+	output sync.Mutex // held while its output is rotated
 
 	// Guarded by the containerizer's mutex.
 	closed     bool                       // it has ended, or never started
@@ -156,6 +160,7 @@ func New(config Config) (*Containerizer, error) {
 	if c.measures() {
 		c.work.Go(c.measure)
 	}
+	c.work.Go(c.watchOutput)
 	return c, nil
 }
 
@@ -324,6 +329,7 @@ func (c *Containerizer) Close() error {
 func (c *Containerizer) await(b *box) {
 	c.observe(b)
 	exit, err := c.config.Launcher.Wait(context.Background(), string(b.id))
+	c.look(b, &output{})
 	c.mu.Lock()
 	if b.closed = true; b.watch != nil {
 		b.watch.Close()

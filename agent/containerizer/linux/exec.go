@@ -34,6 +34,12 @@ func (c *Containerizer) launchDebug(ctx context.Context, b *box, spec containeri
 	if err != nil {
 		return 0, err
 	}
+	if spec.Sandbox != "" {
+		b.Disk.Sandbox = spec.Sandbox
+		if b.Output, err = c.bounds(spec); err != nil {
+			return 0, err
+		}
+	}
 	names := []string{os.DevNull, filepath.Join(spec.Sandbox, "stdout"), filepath.Join(spec.Sandbox, "stderr")}
 	for i, name := range names {
 		if name == "stdout" || name == "stderr" {

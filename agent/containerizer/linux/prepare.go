@@ -59,6 +59,10 @@ func (c *Containerizer) prepare(ctx context.Context, b *box, spec containerizer.
 	if err := b.Disk.keep(spec.Resources); err != nil {
 		return out, err
 	}
+	var err error
+	if b.Output, err = c.bounds(spec); err != nil {
+		return out, err
+	}
 	if err := c.namespaces(b, oci, spec); err != nil {
 		return out, err
 	}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"agora.dev/agora/agent/containerlogger"
 	"agora.dev/agora/agent/isolators/cgroups"
 	"agora.dev/agora/resources"
 )
@@ -33,6 +34,8 @@ type state struct {
 	Shm string `json:",omitempty"`
 	// Disk is where it keeps files, and how much it may.
 	Disk storage
+	// Output is how much of what it writes is kept.
+	Output containerlogger.Bounds
 }
 
 func (s state) save(dir string) error {
