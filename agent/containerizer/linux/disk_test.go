@@ -75,9 +75,9 @@ func TestDiskFillerEndsAlone(t *testing.T) {
 		given(w.spec("sandbox", strings.ReplaceAll(fill, "%", ".")), 1),
 		given(w.spec("volume", strings.ReplaceAll(fill, "%", "data")), 1, volume),
 		withImage(given(w.spec("image", strings.ReplaceAll(fill, "%", "/tmp")), 1)),
-		given(w.spec("many", "i=0; while true; do i=$((i+1)); mkdir d$i; done"), 1),
+		given(w.spec("many", "i=0; while true; do i=$((i+1)); echo $i > small$i; done"), 1),
 	}
-	quiet := given(w.spec("quiet", "exec sleep 1000"), 1)
+	quiet := given(w.spec("quiet", "echo something; exec sleep 1000"), 1)
 	w.launch(quiet)
 	for _, s := range fillers {
 		w.launch(s)
