@@ -113,6 +113,7 @@ func TestNestedDiskHasItsOwnBound(t *testing.T) {
 		t.Errorf("greedy: got %+v, %v", end, err)
 	}
 	w.await("the pod has what its tasks wrote", func() bool {
-		return w.onDisk("pod").GetDiskUsedBytes() >= 6000<<10 && w.onDisk(modest.ID).GetDiskUsedBytes() >= 3000<<10
+		// The greedy one may have ended before it had written all.
+		return w.onDisk("pod").GetDiskUsedBytes() >= 4000<<10 && w.onDisk(modest.ID).GetDiskUsedBytes() >= 3000<<10
 	})
 }
