@@ -93,7 +93,7 @@ func New(ctx context.Context, config agent.Config, log *slog.Logger) (*Stack, er
 	if err != nil {
 		return nil, err
 	}
-	held, err := open(ctx, config)
+	held, err := open(ctx, config, log)
 	if err != nil {
 		return nil, errors.Join(err, networks.close())
 	}

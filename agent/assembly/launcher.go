@@ -3,6 +3,7 @@ package assembly
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -21,8 +22,8 @@ type held struct {
 }
 
 // open connects to the launcher of the agent's work directory, and starts it when there
-// is none.
-func open(ctx context.Context, config agent.Config) (*held, error) {
+// is none. One that runs another program than this is replaced in place.
+func open(ctx context.Context, config agent.Config, log *slog.Logger) (*held, error) {
 	dir := filepath.Join(runtimeDir(config), "launcher")
 	self, err := os.Executable()
 	if err != nil {
@@ -40,6 +41,13 @@ func open(ctx context.Context, config agent.Config) (*held, error) {
 	k, err := remote.Keep(ctx, dir, command...)
 	if err != nil {
 		return nil, err
+	}
+	replaced, err := k.Upgrade(ctx)
+	switch {
+	case err != nil:
+		log.Warn("the launcher goes on with the program that it has", "error", err)
+	case replaced:
+		log.Info("launcher upgraded in place")
 	}
 	return &held{launcher: k, close: k.Close, stop: k.Stop}, nil
 }

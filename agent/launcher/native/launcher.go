@@ -32,7 +32,15 @@ type Config struct {
 	Dir string
 	// Log takes what nobody waits for; nil means slog.Default.
 	Log *slog.Logger
+	// Terminals are those that the program handed over which ran in this process before.
+	Terminals []launcher.Terminal
 }
+
+var (
+	_ launcher.Launcher  = (*Launcher)(nil)
+	_ launcher.Terminals = (*Launcher)(nil)
+	_ launcher.Heirs     = (*Launcher)(nil)
+)
 
 // Launcher implements launcher.Launcher.
 type Launcher struct {
@@ -48,6 +56,7 @@ type Launcher struct {
 
 	mu         sync.Mutex
 	containers map[string]*container
+	frozen     []*launcher.Output // between Freeze and Thaw
 }
 
 // container is one that was started. Its fields up to done never change after start.
@@ -58,8 +67,8 @@ type container struct {
 	done  chan struct{}
 	exit  launcher.Exit // set before done is closed
 	pidfd int
-	live  bool // started; until then only its starter may touch it
-	tty   *os.File
+	live  bool             // started; until then only its starter may touch it
+	tty   *launcher.Output // nil without a terminal; its outer end is closed with it
 }
 
 var validID = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,250}$`)
@@ -90,7 +99,11 @@ func New(config Config) (*Launcher, error) {
 		l.exeFile.Close()
 		return nil, fmt.Errorf("launcher: %w", err)
 	}
-	return l, l.recover()
+	if err := l.recover(); err != nil {
+		return l, err
+	}
+	l.inherit(config.Terminals)
+	return l, nil
 }
 
 // sealShim makes the one executable that containers start from: in memory, and

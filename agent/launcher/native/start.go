@@ -13,7 +13,6 @@ import (
 	"agora.dev/agora/agent/isolators/cgroups"
 	"agora.dev/agora/agent/launcher"
 	"agora.dev/agora/agent/launcher/shim"
-	"github.com/creack/pty"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -77,12 +76,9 @@ func (l *Launcher) output(c *container, request launcher.Request) (files [3]*os.
 }
 
 func (l *Launcher) terminal(c *container, request launcher.Request) (files [3]*os.File, err error) {
-	master, slave, err := pty.Open()
+	master, slave, err := launcher.OpenTerminal(request.Spec.Process.ConsoleSize)
 	if err != nil {
-		return files, fmt.Errorf("terminal: %w", err)
-	}
-	if size := request.Spec.Process.ConsoleSize; size != nil {
-		_ = pty.Setsize(master, &pty.Winsize{Rows: uint16(size.Height), Cols: uint16(size.Width)})
+		return files, err
 	}
 	name := request.Stdout
 	if name == "" {
@@ -94,29 +90,8 @@ func (l *Launcher) terminal(c *container, request launcher.Request) (files [3]*o
 		slave.Close()
 		return files, err
 	}
-	c.tty = master
-	go func() {
-		// Ends when the last process with the terminal has ended.
-		_, _ = io.Copy(out, master)
-		out.Close()
-		master.Close()
-	}()
+	l.follow(c, launcher.Terminal{ID: c.ID, Outer: master, File: out})
 	return [3]*os.File{slave, slave, slave}, nil
-}
-
-// Terminal implements launcher.Terminals.
-func (l *Launcher) Terminal(_ context.Context, id string) (*os.File, error) {
-	c, err := l.find(id)
-	if err != nil {
-		return nil, err
-	}
-	l.mu.Lock()
-	live := c.live
-	l.mu.Unlock()
-	if !live {
-		return nil, launcher.ErrNoTerminal
-	}
-	return launcher.Duplicate(c.tty)
 }
 
 // run clones the shim, gives it its program and waits until the command has been

@@ -17,6 +17,8 @@ type watcher struct {
 	epoll, stop int
 	done        chan struct{}
 
+	turn sync.Mutex // held while an end is handled
+
 	mu     sync.Mutex
 	onExit map[int32]func()
 }
@@ -63,7 +65,9 @@ func (w *watcher) run() {
 			delete(w.onExit, e.Fd)
 			w.mu.Unlock()
 			if exited != nil {
+				w.turn.Lock()
 				exited()
+				w.turn.Unlock()
 			}
 		}
 	}

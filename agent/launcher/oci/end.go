@@ -47,6 +47,18 @@ func (l *Launcher) observe(c *container) error {
 // finish writes the exit record and tells those who wait. The record is written before
 // the init is reaped: a launcher that dies in between loses nothing.
 func (l *Launcher) finish(c *container) {
+	err := l.conclude(c)
+	l.lastOutput(c)
+	close(c.done)
+	if errors.Is(err, unix.ECHILD) {
+		l.reapLater(c.PID)
+	}
+}
+
+// conclude writes the exit record and reaps the init; the error is that of reaping.
+func (l *Launcher) conclude(c *container) error {
+	l.ends.RLock()
+	defer l.ends.RUnlock()
 	exit := launcher.Exit{}
 	exit.Status, exit.Known = c.status()
 	usage := c.place.limits.Exhaustion()
@@ -71,29 +83,7 @@ func (l *Launcher) finish(c *container) {
 		c.place.own.Kill()
 	}
 	c.exit = exit
-	c.awaitOutput()
-	l.mu.Lock()
-	c.release()
-	l.mu.Unlock()
-	close(c.done)
-	if errors.Is(err, unix.ECHILD) {
-		l.reapLater(c.PID)
-	}
-}
-
-// lastWords bounds the wait for the rest of a terminal's output: a process that was moved out
-// of the container may hold it open.
-const lastWords = 2 * time.Second
-
-// awaitOutput returns when the terminal's output is in its file.
-func (c *container) awaitOutput() {
-	if c.copied == nil {
-		return
-	}
-	select {
-	case <-c.copied:
-	case <-time.After(lastWords):
-	}
+	return err
 }
 
 func (c *container) release() {
@@ -102,7 +92,7 @@ func (c *container) release() {
 		c.pidfd = nil
 	}
 	if c.tty != nil {
-		c.tty.Close()
+		c.tty.Outer.Close()
 		c.tty = nil
 	}
 }

@@ -28,6 +28,10 @@ type Config struct {
 	Runtime string
 	// Log takes what nobody waits for; nil means slog.Default.
 	Log *slog.Logger
+	// Succeeds says that another program ran in this process before, whose children it has;
+	// Terminals are those that it handed over.
+	Succeeds  bool
+	Terminals []launcher.Terminal
 }
 
 // Launcher implements launcher.Launcher.
@@ -42,14 +46,21 @@ type Launcher struct {
 	watchers  sync.WaitGroup
 	// slots bounds the runtimes that work at the same time: each is a large program.
 	slots chan struct{}
+	// ends is held for reading while an end is recorded or a stray reaped.
+	ends sync.RWMutex
 
 	mu         sync.Mutex
 	closed     bool
 	closing    chan struct{} // closed with closed
 	containers map[string]*container
+	frozen     []*launcher.Output // between Freeze and Thaw
 }
 
-var _ launcher.Launcher = (*Launcher)(nil)
+var (
+	_ launcher.Launcher  = (*Launcher)(nil)
+	_ launcher.Terminals = (*Launcher)(nil)
+	_ launcher.Heirs     = (*Launcher)(nil)
+)
 
 // container is one that was started. Its fields up to done never change after start.
 type container struct {
@@ -62,9 +73,7 @@ type container struct {
 	clearing sync.Mutex
 	// pidfd is nil before the start and after the end; mu of the launcher guards it.
 	pidfd *os.File
-	tty   *os.File
-	// copied is closed when all that the terminal had to say is in its file; nil without one.
-	copied chan struct{}
+	tty   *launcher.Output // nil without a terminal, and after the end
 }
 
 var validID = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,250}$`)
@@ -106,7 +115,13 @@ func New(config Config) (*Launcher, error) {
 	if l.shim, err = sealedShim(); err != nil {
 		return nil, err
 	}
-	return l, l.recover()
+	if err := l.recover(config.Terminals); err != nil {
+		return l, err
+	}
+	if config.Succeeds {
+		l.reapInherited()
+	}
+	return l, nil
 }
 
 // Find returns the path of an OCI runtime: the named one, or else runc or crun.

@@ -41,8 +41,8 @@ func writeJSON(file string, v any) error {
 	return os.Rename(file+".new", file)
 }
 
-// recover adopts the containers of an earlier launcher.
-func (l *Launcher) recover() error {
+// recover adopts the containers of an earlier launcher, with terminals that it handed over.
+func (l *Launcher) recover(terminals []launcher.Terminal) error {
 	entries, err := os.ReadDir(filepath.Join(l.dir, "containers"))
 	if err != nil {
 		return fmt.Errorf("recover: %w", err)
@@ -59,7 +59,17 @@ func (l *Launcher) recover() error {
 			os.RemoveAll(dir)
 			continue
 		}
-		l.adopt(&container{record: r, dir: dir, done: make(chan struct{})})
+		c := &container{record: r, dir: dir, done: make(chan struct{})}
+		// Before its end can be seen, which waits for the output.
+		for _, t := range terminals {
+			if t.ID == r.ID {
+				l.follow(c, t)
+			}
+		}
+		l.adopt(c)
+		if c.tty != nil && c.ended() {
+			l.watchers.Go(func() { l.lastOutput(c) })
+		}
 	}
 	return nil
 }

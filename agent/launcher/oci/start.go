@@ -4,14 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 
 	"agora.dev/agora/agent/isolators/cgroups"
 	"agora.dev/agora/agent/launcher"
 	"agora.dev/agora/agent/launcher/native"
-	"github.com/creack/pty"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -114,35 +112,13 @@ func (l *Launcher) terminal(c *container, request launcher.Request) (files [3]*o
 	if err != nil {
 		return files, err
 	}
-	master, slave, err := pty.Open()
+	master, slave, err := launcher.OpenTerminal(request.Spec.Process.ConsoleSize)
 	if err != nil {
 		out.Close()
-		return files, fmt.Errorf("terminal: %w", err)
+		return files, err
 	}
-	if size := request.Spec.Process.ConsoleSize; size != nil {
-		_ = pty.Setsize(master, &pty.Winsize{Rows: uint16(size.Height), Cols: uint16(size.Width)})
-	}
-	l.mu.Lock()
-	c.tty, c.copied = master, make(chan struct{})
-	l.mu.Unlock()
-	l.watchers.Go(func() {
-		defer close(c.copied)
-		// Ends when the last process with the terminal has ended, or the launcher.
-		_, _ = io.Copy(out, master)
-		out.Close()
-	})
+	l.follow(c, launcher.Terminal{ID: c.ID, Outer: master, File: out})
 	return [3]*os.File{slave, slave, slave}, nil
-}
-
-// Terminal implements launcher.Terminals.
-func (l *Launcher) Terminal(_ context.Context, id string) (*os.File, error) {
-	c, err := l.find(id)
-	if err != nil {
-		return nil, err
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return launcher.Duplicate(c.tty)
 }
 
 func closeAll(files []*os.File) {

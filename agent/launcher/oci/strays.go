@@ -16,7 +16,7 @@ import (
 
 // reapLater collects an ended process that is our child or soon becomes it.
 func (l *Launcher) reapLater(pid int) {
-	l.later(func() (done bool) {
+	l.later(long, func() (done bool) {
 		got, _ := unix.Wait4(pid, nil, unix.WNOHANG|unix.WALL, nil)
 		return got == pid
 	})
@@ -25,35 +25,83 @@ func (l *Launcher) reapLater(pid int) {
 // reapSession collects the ended processes of a runtime that was started as the leader
 // of a session. Containers have sessions of their own.
 func (l *Launcher) reapSession(leader int) {
-	l.later(func() (done bool) {
-		files, _ := filepath.Glob("/proc/self/task/*/children")
-		for _, file := range files {
-			b, _ := os.ReadFile(file)
-			for field := range strings.FieldsSeq(string(b)) {
-				if pid, err := strconv.Atoi(field); err == nil && pid != leader && session(pid) == leader {
-					_, _ = unix.Wait4(pid, nil, unix.WNOHANG|unix.WALL, nil)
-				}
+	seen := map[int]bool{leader: true}
+	l.later(short, func() (done bool) {
+		for _, pid := range children() {
+			if !seen[pid] && session(pid) == leader {
+				seen[pid] = true
+				l.reapLater(pid) // it may take its time to end
 			}
 		}
 		return false
 	})
 }
 
-// later tries at growing intervals for some hundred milliseconds.
-func (l *Launcher) later(try func() (done bool)) {
+// reapInherited collects what the program that ran in this process before has not: children
+// that are no live container's init.
+func (l *Launcher) reapInherited() {
+	strays := map[int]bool{}
+	for _, pid := range children() {
+		strays[pid] = true
+	}
+	l.mu.Lock()
+	for _, c := range l.containers {
+		if !c.ended() {
+			delete(strays, c.PID)
+		}
+	}
+	l.mu.Unlock()
+	l.later(long, func() (done bool) {
+		for pid := range strays {
+			if got, _ := unix.Wait4(pid, nil, unix.WNOHANG|unix.WALL, nil); got == pid {
+				delete(strays, pid) // its number may be another's from now on
+			}
+		}
+		return len(strays) == 0
+	})
+}
+
+// children are the child processes of this one.
+func children() (out []int) {
+	files, _ := filepath.Glob("/proc/self/task/*/children")
+	for _, file := range files {
+		b, _ := os.ReadFile(file)
+		for field := range strings.FieldsSeq(string(b)) {
+			if pid, err := strconv.Atoi(field); err == nil {
+				out = append(out, pid)
+			}
+		}
+	}
+	return out
+}
+
+// How long strays are tried: one whose number is known costs nearly nothing.
+const (
+	short = 512 * time.Millisecond
+	long  = 30 * time.Second
+)
+
+// later tries at growing intervals.
+func (l *Launcher) later(bound time.Duration, try func() (done bool)) {
 	l.watchers.Go(func() {
-		for wait := 4 * time.Millisecond; wait < 512*time.Millisecond; wait *= 4 {
-			if try() {
+		for wait := 4 * time.Millisecond; wait < bound; wait *= 4 {
+			if l.attempt(try) {
 				return
 			}
 			select {
 			case <-time.After(wait):
 			case <-l.closing:
-				wait = time.Second
+				wait = bound
 			}
 		}
-		try()
+		l.attempt(try)
 	})
+}
+
+func (l *Launcher) attempt(try func() (done bool)) bool {
+	l.ends.RLock()
+	defer l.ends.RUnlock()
+	return try()
 }
 
 // session is field 6 of the stat file, or 0.

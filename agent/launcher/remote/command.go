@@ -21,13 +21,17 @@ func Arguments(dir string, abandoned time.Duration) []string {
 }
 
 // Command is the launcher's role of the binary. It returns the process's exit code.
-func Command(args []string, stderr io.Writer) int {
+func Command(args []string, stderr io.Writer) int { return command(args, stderr, nil) }
+
+func command(args []string, stderr io.Writer, at func(point string)) int {
 	flags := flag.NewFlagSet("launcher", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	dir := flags.String("dir", "", "directory of the socket and the records")
 	abandoned := flags.Duration("recovery_timeout", RecoveryTimeout, "destroy the containers when no agent has come back for this long; 0 for never")
 	useOCI := flags.Bool("oci", false, "start containers with an installed OCI runtime")
 	runtime := flags.String("oci_runtime", "", "its name or path; default: the first of runc and crun that is found")
+	handover := flags.Int("handover", 0, "descriptor of what the program before has left; made by an upgrade")
+	prove := flags.Int("prove", 0, "descriptor of what would be left: say whether it can be read, and end")
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}
@@ -35,10 +39,17 @@ func Command(args []string, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "launcher: --dir is needed, and nothing else")
 		return 2
 	}
+	if *prove != 0 {
+		if err := proveReadable(*prove, *dir); err != nil {
+			fmt.Fprintln(stderr, err)
+			return 1
+		}
+		return 0
+	}
 	log := slog.New(slog.NewTextHandler(stderr, nil))
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	if err := Main(ctx, Options{Dir: *dir, Abandoned: *abandoned, OCI: *useOCI, Runtime: *runtime, Log: log}); err != nil {
+	if err := Main(ctx, Options{Dir: *dir, Abandoned: *abandoned, OCI: *useOCI, Runtime: *runtime, Handover: *handover, Log: log, at: at}); err != nil {
 		fmt.Fprintln(stderr, err)
 		return 1
 	}

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"agora.dev/agora/agent/launcher"
 	"agora.dev/agora/agent/launcher/native"
 	"agora.dev/agora/agent/launcher/oci"
 	"golang.org/x/sys/unix"
@@ -27,7 +28,13 @@ type Options struct {
 	// empty for the first that is found. Otherwise they are started natively.
 	OCI     bool
 	Runtime string
-	Log     *slog.Logger
+	// Handover is the descriptor of what another program has left that ran in this process
+	// before; 0 for none.
+	Handover int
+	Log      *slog.Logger
+
+	// at hears of the points of an upgrade; for tests.
+	at func(point string)
 }
 
 // Main is the launcher's process: parent and reaper of all containers. It returns
@@ -40,29 +47,44 @@ func Main(ctx context.Context, o Options) error {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return fmt.Errorf("launcher: %w", err)
 	}
-	lock, err := os.OpenFile(filepath.Join(o.Dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	state := estate{}
+	if o.Handover != 0 {
+		state = inherit(o)
+	}
+	lock, err := state.lockFile(o.Dir)
 	if err != nil {
-		return fmt.Errorf("launcher: %w", err)
+		return err
 	}
 	defer lock.Close()
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return fmt.Errorf("launcher: another one has %s: %w", o.Dir, err)
-	}
-	if o.OCI {
-		l, err := oci.New(oci.Config{Dir: o.Dir, Runtime: o.Runtime, Log: o.Log})
-		if err != nil {
-			return err
-		}
-		defer l.Close()
-		return Serve(ctx, o.Dir, l, o.Abandoned, o.Log)
-	}
-	l, err := native.New(native.Config{Dir: o.Dir, Log: o.Log})
+	l, err := o.open(ctx, state)
 	if err != nil {
 		return err
 	}
 	defer l.Close()
+	listener, err := state.listen(o.Dir)
+	if err != nil {
+		return err
+	}
+	return serve(ctx, o, l, listener, lock)
+}
+
+// opened is a launcher of either kind.
+type opened interface {
+	launcher.Launcher
+	Close() error
+}
+
+// open adopts the containers of whoever was there before.
+func (o Options) open(ctx context.Context, state estate) (opened, error) {
+	if o.OCI {
+		return oci.New(oci.Config{Dir: o.Dir, Runtime: o.Runtime, Log: o.Log, Succeeds: o.Handover != 0, Terminals: state.terminals})
+	}
+	l, err := native.New(native.Config{Dir: o.Dir, Log: o.Log, Terminals: state.terminals})
+	if err != nil {
+		return nil, err
+	}
 	go reap(ctx, l)
-	return Serve(ctx, o.Dir, l, o.Abandoned, o.Log)
+	return l, nil
 }
 
 // reap ends with ctx.

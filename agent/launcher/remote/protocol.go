@@ -52,6 +52,7 @@ type answer struct {
 	PID     int                  `json:",omitempty"`
 	Exit    *launcher.Exit       `json:",omitempty"`
 	List    []launcher.Container `json:",omitempty"`
+	Build   string               `json:",omitempty"` // of the launcher's program
 
 	terminal *os.File // travels as a descriptor
 }

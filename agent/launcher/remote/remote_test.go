@@ -18,7 +18,11 @@ import (
 // The test binary is the launcher's process when its first argument says so.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "launcher" {
-		os.Exit(remote.Command(os.Args[2:], os.Stderr))
+		os.Exit(remote.CommandHearing(os.Args[2:], os.Stderr, func(point string) {
+			if point == os.Getenv(dieAt) {
+				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			}
+		}))
 	}
 	if len(os.Args) > 2 && os.Args[1] == "stranger" {
 		os.Exit(stranger(os.Args[2]))

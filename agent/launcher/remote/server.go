@@ -16,31 +16,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Serve answers calls on the socket in dir until ctx ends, or until no agent has been
-// connected for abandoned, when it destroys all containers first (Mesos
-// --recovery_timeout). Zero means never.
-func Serve(ctx context.Context, dir string, l launcher.Launcher, abandoned time.Duration, log *slog.Logger) error {
-	path := filepath.Join(dir, SocketName)
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("launcher socket: %w", err)
-	}
-	address, release, err := reachable(dir)
-	if err != nil {
-		return fmt.Errorf("launcher socket: %w", err)
-	}
-	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: address, Net: "unix"})
-	release()
-	if err != nil {
-		return fmt.Errorf("launcher socket: %w", err)
-	}
+// serve answers calls on the listener until ctx ends, or until no agent has been connected
+// for o.Abandoned, when it destroys all containers first (Mesos --recovery_timeout). Zero
+// means never. lock stays held by a program that replaces this one.
+func serve(ctx context.Context, o Options, l launcher.Launcher, listener *net.UnixListener, lock *os.File) error {
 	// The address may have been through a descriptor that is closed.
 	listener.SetUnlinkOnClose(false)
-	defer os.Remove(path)
-	if err := os.Chmod(path, 0o600); err != nil {
-		return fmt.Errorf("launcher socket: %w", err)
-	}
+	defer os.Remove(filepath.Join(o.Dir, SocketName))
 	ctx, cancel := context.WithCancel(ctx)
-	s := &server{launcher: l, log: log, cancel: cancel, abandoned: abandoned, conns: map[*net.UnixConn]bool{}}
+	s := &server{launcher: l, log: o.Log, cancel: cancel, abandoned: o.Abandoned, conns: map[*net.UnixConn]bool{}}
+	s.hand = hand{options: o, listener: listener, lock: lock}
+	s.build, _ = ownBuild() // without one it is never the one that is wanted
 	s.absent()
 	stop := context.AfterFunc(ctx, func() { listener.Close(); s.closeAll() })
 	defer stop()
@@ -64,6 +50,10 @@ type server struct {
 	cancel    context.CancelFunc
 	abandoned time.Duration
 	group     sync.WaitGroup
+	build     string
+	hand      hand
+	// calls is held for reading by what changes containers, and for writing by an upgrade.
+	calls sync.RWMutex
 
 	mu    sync.Mutex
 	conns map[*net.UnixConn]bool
@@ -141,7 +131,9 @@ func (s *server) converse(ctx context.Context, conn *net.UnixConn) {
 		closeAll(with)
 		if err != nil {
 			if c.Start != nil && a.PID != 0 {
+				s.calls.RLock()
 				s.undo(c.Start.ID)
+				s.calls.RUnlock()
 			}
 			return
 		}
@@ -155,7 +147,18 @@ func (s *server) do(ctx context.Context, conn *net.UnixConn, c call, files []*os
 	if c.Version > Version {
 		return answer{Error: fmt.Sprintf("launcher speaks version %d, the agent %d: restart the launcher", Version, c.Version)}
 	}
+	if c.Method != "wait" && c.Method != "upgrade" {
+		s.calls.RLock()
+		defer s.calls.RUnlock()
+	}
 	switch c.Method {
+	case "build":
+		a.Build = s.build
+	case "upgrade":
+		if len(files) != 1 {
+			return answer{Error: "upgrade: no program"}
+		}
+		err = s.upgrade(ctx, files[0])
 	case "start":
 		if c.Start == nil {
 			return answer{Error: "start: no request"}

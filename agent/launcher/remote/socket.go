@@ -1,7 +1,10 @@
 package remote
 
 import (
+	"errors"
 	"fmt"
+	"net"
+	"os"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
@@ -22,4 +25,41 @@ func reachable(dir string) (path string, release func(), err error) {
 		return "", nil, fmt.Errorf("open %s: %w", dir, err)
 	}
 	return fmt.Sprintf("/proc/self/fd/%d/%s", fd, SocketName), func() { unix.Close(fd) }, nil
+}
+
+// listen makes the socket in dir.
+func listen(dir string) (*net.UnixListener, error) {
+	path := filepath.Join(dir, SocketName)
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("launcher socket: %w", err)
+	}
+	address, release, err := reachable(dir)
+	if err != nil {
+		return nil, fmt.Errorf("launcher socket: %w", err)
+	}
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: address, Net: "unix"})
+	release()
+	if err != nil {
+		return nil, fmt.Errorf("launcher socket: %w", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		listener.Close()
+		return nil, fmt.Errorf("launcher socket: %w", err)
+	}
+	return listener, nil
+}
+
+// inherited is the listener that the program before had open as this file.
+func inherited(file *os.File) (*net.UnixListener, error) {
+	defer file.Close()
+	any, err := net.FileListener(file)
+	if err != nil {
+		return nil, fmt.Errorf("launcher socket: %w", err)
+	}
+	listener, ok := any.(*net.UnixListener)
+	if !ok {
+		any.Close()
+		return nil, fmt.Errorf("launcher socket: descriptor of %T", any)
+	}
+	return listener, nil
 }

@@ -1,0 +1,95 @@
+package launcher
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+// Heirs are launchers whose process can be replaced in place, by execve: what they know is in
+// their records, but for open terminals.
+type Heirs interface {
+	// Freeze has no record written, no child reaped and no terminal read until Thaw, and
+	// returns the terminals. No other method but Wait may be at work meanwhile. After an error
+	// everything goes on.
+	Freeze() ([]Terminal, error)
+	Thaw()
+}
+
+// Terminal is what a launcher keeps of a container's terminal.
+type Terminal struct {
+	ID string
+	// Outer is the launcher's end; File takes what comes out of it.
+	Outer, File *os.File
+}
+
+// Output copies what a terminal says to its file, until the last process that has it is gone.
+type Output struct {
+	Terminal
+	done    chan struct{} // closed when nothing more comes
+	stopped chan struct{} // closed when nobody reads
+}
+
+// Follow begins to copy.
+func Follow(terminal Terminal) *Output {
+	o := &Output{Terminal: terminal, done: make(chan struct{}), stopped: make(chan struct{})}
+	go o.copy()
+	return o
+}
+
+// Done is closed when everything is in the file.
+func (o *Output) Done() <-chan struct{} { return o.done }
+
+func (o *Output) copy() {
+	defer close(o.stopped)
+	if _, err := io.Copy(o.File, o.Outer); errors.Is(err, os.ErrDeadlineExceeded) {
+		return // Pause sets the only deadline; what was read has been written
+	}
+	o.File.Close()
+	close(o.done)
+}
+
+// Pause ends the copying until Resume. open says that there is more to come.
+func (o *Output) Pause() (open bool, err error) {
+	if err := o.Outer.SetReadDeadline(time.Unix(1, 0)); err != nil && !errors.Is(err, os.ErrClosed) {
+		return false, fmt.Errorf("terminal of %s: %w", o.ID, err)
+	}
+	<-o.stopped
+	select {
+	case <-o.done:
+		return false, nil
+	default:
+		return true, nil
+	}
+}
+
+// Resume goes on after a Pause that left it open.
+func (o *Output) Resume() {
+	_ = o.Outer.SetReadDeadline(time.Time{}) // one that was set can be taken back
+	o.stopped = make(chan struct{})
+	go o.copy()
+}
+
+// PauseAll pauses outputs and returns the terminals of those that are open.
+func PauseAll(outputs []*Output) (open []*Output, terminals []Terminal, err error) {
+	for _, o := range outputs {
+		more, err := o.Pause()
+		if err != nil {
+			ResumeAll(open)
+			return nil, nil, err
+		}
+		if more {
+			open, terminals = append(open, o), append(terminals, o.Terminal)
+		}
+	}
+	return open, terminals, nil
+}
+
+// ResumeAll resumes what PauseAll left open.
+func ResumeAll(outputs []*Output) {
+	for _, o := range outputs {
+		o.Resume()
+	}
+}
