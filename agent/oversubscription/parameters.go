@@ -91,13 +91,14 @@ func (p *parameters) end() error {
 	if p.err != nil {
 		return p.err
 	}
-	for _, key := range slices.Sorted(maps.Keys(p.values)) {
-		if len(p.known) == 0 {
-			return fmt.Errorf("%s is unknown: it takes none", key)
-		}
-		return fmt.Errorf("%s is unknown: it takes %s", key, strings.Join(p.known, ", "))
+	if len(p.values) == 0 {
+		return nil
 	}
-	return nil
+	first := slices.Min(slices.Collect(maps.Keys(p.values)))
+	if len(p.known) == 0 {
+		return fmt.Errorf("%s is unknown: it takes none", first)
+	}
+	return fmt.Errorf("%s is unknown: it takes %s", first, strings.Join(p.known, ", "))
 }
 
 // Names of estimators and controllers, and what Mesos's modules are called.

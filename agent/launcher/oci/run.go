@@ -152,7 +152,7 @@ func (l *Launcher) wait(ctx context.Context, pid int) (status unix.WaitStatus, e
 	}
 	close(ended)
 	killer.Wait()
-	l.reapSession(pid)
+	l.reapLeft(pid)
 	if _, err = unix.Wait4(pid, &status, 0, nil); err != nil {
 		return status, err
 	}

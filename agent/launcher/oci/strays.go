@@ -22,13 +22,13 @@ func (l *Launcher) reapLater(pid int) {
 	})
 }
 
-// reapSession collects the ended processes of a runtime that was started as the leader
-// of a session. Containers have sessions of their own.
-func (l *Launcher) reapSession(leader int) {
+// reapLeft collects what a runtime has left, that was started as the leader of a session: ended processes
+// of that session, and helpers that made a session of their own (crun's). Containers have their own, too.
+func (l *Launcher) reapLeft(leader int) {
 	seen := map[int]bool{leader: true}
 	l.later(short, func() (done bool) {
 		for _, pid := range children() {
-			if !seen[pid] && session(pid) == leader {
+			if !seen[pid] && (session(pid) == leader || l.helper(pid)) {
 				seen[pid] = true
 				l.reapLater(pid) // it may take its time to end
 			}
@@ -37,10 +37,27 @@ func (l *Launcher) reapSession(leader int) {
 	})
 }
 
+// helper says whether a child is a runtime that nobody waits for: those that are waited for lead their session.
+func (l *Launcher) helper(pid int) bool {
+	name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+	if strings.TrimSpace(string(name)) != filepath.Base(l.runtime) || session(pid) == pid {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range l.containers {
+		if c.PID == pid {
+			return false
+		}
+	}
+	return true
+}
+
 // reapInherited collects what the program that ran in this process before has not: children
-// that are no live container's init.
+// that are no live container's init, and what these leave behind, whenever it ends. Sessions tell
+// them from the children of this program.
 func (l *Launcher) reapInherited() {
-	strays := map[int]bool{}
+	strays, sessions := map[int]bool{}, map[int]bool{}
 	for _, pid := range children() {
 		strays[pid] = true
 	}
@@ -51,14 +68,37 @@ func (l *Launcher) reapInherited() {
 		}
 	}
 	l.mu.Unlock()
-	l.later(long, func() (done bool) {
-		for pid := range strays {
-			if got, _ := unix.Wait4(pid, nil, unix.WNOHANG|unix.WALL, nil); got == pid {
-				delete(strays, pid) // its number may be another's from now on
+	for pid := range strays {
+		sessions[session(pid)] = true
+	}
+	delete(sessions, session(os.Getpid()))
+	l.watchers.Go(func() {
+		for wait := 4 * time.Millisecond; ; wait = min(4*wait, often) {
+			if l.attempt(func() bool { return reapStrays(strays, sessions) }) {
+				return
+			}
+			select {
+			case <-time.After(wait):
+			case <-l.closing:
+				return
 			}
 		}
-		return len(strays) == 0
 	})
+}
+
+// reapStrays collects those that have ended, of sessions whose members may have become children since.
+func reapStrays(strays, sessions map[int]bool) (done bool) {
+	for pid := range strays {
+		if got, _ := unix.Wait4(pid, nil, unix.WNOHANG|unix.WALL, nil); got == pid {
+			delete(strays, pid) // its number may be another's from now on
+		}
+	}
+	for _, pid := range children() {
+		if sessions[session(pid)] {
+			strays[pid] = true
+		}
+	}
+	return len(strays) == 0
 }
 
 // children are the child processes of this one.
@@ -79,6 +119,7 @@ func children() (out []int) {
 const (
 	short = 512 * time.Millisecond
 	long  = 30 * time.Second
+	often = 2 * time.Second // for those that may live for long
 )
 
 // later tries at growing intervals.
