@@ -163,13 +163,19 @@ func (k *keeper) status(s *mesos.OperationStatus) {
 		o.volume.made = finished
 	case mesos.Offer_Operation_DESTROY:
 		o.volume.gone = o.volume.gone || finished
-		if o.volume.gone {
-			break // a second DESTROY, on an offer of before, fails
-		}
-		if o.state == mesos.OperationState_OPERATION_ERROR || o.state == mesos.OperationState_OPERATION_DROPPED {
-			o.volume.doomed = false
+		o.volume.doomed = k.destroying(o.volume)
+	}
+}
+
+// destroying says whether a DESTROY of a volume came to pass, or may have: of two, one on an offer of before fails.
+func (k *keeper) destroying(v *simVolume) bool {
+	for _, o := range k.operations {
+		if o.kind == mesos.Offer_Operation_DESTROY && o.volume == v &&
+			o.state != mesos.OperationState_OPERATION_ERROR && o.state != mesos.OperationState_OPERATION_DROPPED {
+			return true
 		}
 	}
+	return false
 }
 
 // reconcile asks about the operations that are not settled.

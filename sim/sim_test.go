@@ -46,6 +46,7 @@ var failed = map[uint64]string{
 	149:          "an agent that was marked gone lost its ID while its tasks still ran",
 	567:          "the simulation took a full cluster for one with room",
 	743955815282: "a registration that arrived twice took executors off the books that ran since the first",
+	271644352272: "the simulation forgot that of two ends of a volume one had come, when the other failed",
 	19412665245:  "the allocator had offered what an operation was refused to change",
 	19412665887:  "the same, and the agent was back already",
 	1611:         "an agent came back under another ID, and the first one stayed unreachable",
