@@ -47,6 +47,8 @@ var failed = map[uint64]string{
 	567:          "the simulation took a full cluster for one with room",
 	743955815282: "a registration that arrived twice took executors off the books that ran since the first",
 	271644352272: "the simulation forgot that of two ends of a volume one had come, when the other failed",
+	511967218362: "an agent lent more while the allocator changed its resources, and the change was forgotten",
+	511967222373: "the same, and what was reserved was offered twice",
 	19412665245:  "the allocator had offered what an operation was refused to change",
 	19412665887:  "the same, and the agent was back already",
 	1611:         "an agent came back under another ID, and the first one stayed unreachable",

@@ -313,6 +313,19 @@ func (a *Allocator) updateAgent(c core.AllocatorUpdateAgent) {
 	a.touch(ag)
 }
 
+// lendAgent replaces what can be revoked of an agent.
+func (a *Allocator) lendAgent(c core.AllocatorLendAgent) {
+	ag := a.agents[c.ID]
+	if ag == nil {
+		return
+	}
+	a.count(ag.total, -1)
+	ag.total = add(slices.Clone(firm(ag.total)), a.kinds.portions(c.Revocable))
+	a.count(ag.total, 1)
+	a.setFree(ag, a.rest(ag))
+	a.touch(ag)
+}
+
 // rest is what nobody holds of an agent's total. Of revocable resources more may be held than there
 // are, because the agent takes them back by ending tasks: then none is left.
 func (a *Allocator) rest(ag *agent) []portion {

@@ -194,6 +194,8 @@ func (a *Allocator) applyAgent(command core.AllocatorEvent) {
 	switch c := command.(type) {
 	case core.AllocatorAddAgent:
 		a.addAgent(c)
+	case core.AllocatorLendAgent:
+		a.lendAgent(c)
 	case core.AllocatorUpdateAgent:
 		a.updateAgent(c)
 	case core.AllocatorRemoveAgent:

@@ -27,7 +27,7 @@ func TestAnEstimateBelowWhatIsHeldOffersNothing(t *testing.T) {
 	add := c.agent("x", "cpus:1;mem:64")
 	first := c.step(add)[0]
 	estimate := func(text string) []core.AllocatorOffer {
-		return c.step(core.AllocatorUpdateAgent{ID: "x", Info: add.Info, Total: append(parse(t, "cpus:1;mem:64").Proto(), takenBack(t, text)...)})
+		return c.step(core.AllocatorLendAgent{ID: "x", Revocable: takenBack(t, text)})
 	}
 	lent := estimate("cpus:3;mem:64")
 	if len(lent) != 1 || lent[0].Framework != "soft" || read(t, lent[0]).Revocable().Scalar("cpus") != 3000 {
@@ -72,5 +72,17 @@ func TestRevocableResourcesAreForThoseWhoAskForThem(t *testing.T) {
 	got = c.step(soft)
 	if len(got) != 1 || got[0].Framework != "soft" || !read(t, got[0]).NonRevocable().IsEmpty() {
 		t.Fatalf("got %v, want the revocable resources for soft", got)
+	}
+}
+
+// TestAnEstimateLeavesAChangeAlone has disk reserved whose change the core does not know of yet when the agent lends more.
+func TestAnEstimateLeavesAChangeAlone(t *testing.T) {
+	c := newCluster(t)
+	c.step(c.agent("x", "cpus:1;mem:64;disk:100"))
+	c.step(core.AllocatorChange{Asked: 1, Agent: "x", From: parse(t, "disk:100").Proto(), To: parse(t, "disk(r):100").Proto()})
+	c.step(core.AllocatorLendAgent{ID: "x", Revocable: takenBack(t, "cpus:2")})
+	got := c.step(framework("f", "r"))
+	if len(got) != 1 || read(t, got[0]).Reserved().Scalar("disk") != 100_000 {
+		t.Errorf("got %v, want the reserved disk", got)
 	}
 }

@@ -69,6 +69,12 @@ type (
 		Capabilities []*mesos.AgentInfo_Capability
 		Total        []*mesos.Resource
 	}
+	// AllocatorLendAgent replaces the agent's revocable resources, and leaves the others as the allocator has
+	// them: a change of those may be on its way.
+	AllocatorLendAgent struct {
+		ID        AgentID
+		Revocable []*mesos.Resource
+	}
 	// AllocatorRemoveAgent forgets an agent and whatever was allocated there.
 	AllocatorRemoveAgent struct{ ID AgentID }
 	// AllocatorActivateAgent and AllocatorDeactivateAgent start and stop offers of an agent.
@@ -118,6 +124,7 @@ func (AllocatorActivateFramework) isAllocatorEvent()   {}
 func (AllocatorDeactivateFramework) isAllocatorEvent() {}
 func (AllocatorAddAgent) isAllocatorEvent()            {}
 func (AllocatorUpdateAgent) isAllocatorEvent()         {}
+func (AllocatorLendAgent) isAllocatorEvent()           {}
 func (AllocatorRemoveAgent) isAllocatorEvent()         {}
 func (AllocatorActivateAgent) isAllocatorEvent()       {}
 func (AllocatorDeactivateAgent) isAllocatorEvent()     {}

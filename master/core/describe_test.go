@@ -165,6 +165,8 @@ func describeAllocatorEvent(e AllocatorEvent) string {
 		return text
 	case AllocatorUpdateAgent:
 		return fmt.Sprintf("%s %s %s", name, e.ID, amountsOf(e.Total))
+	case AllocatorLendAgent:
+		return fmt.Sprintf("%s %s %s", name, e.ID, amountsOf(e.Revocable))
 	case AllocatorRecover:
 		return fmt.Sprintf("%s %s on %s: %s refused for %s", name, e.Framework, e.Agent, amountsOf(e.Resources), e.Refusal)
 	case AllocatorChange:

@@ -133,8 +133,7 @@ func (c *Core) updateAgent(a *agent, m *link.UpdateAgent) {
 	for _, o := range stale {
 		c.rescind(o)
 	}
-	a.totals++
 	a.total = total
 	c.touchAgent(a)
-	c.allocatorUpdateAgent(a)
+	c.allocate(AllocatorLendAgent{ID: a.id, Revocable: total.revocable(true).protos()})
 }
