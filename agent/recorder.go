@@ -9,6 +9,7 @@ import (
 	"agora.dev/agora/agent/containerizer"
 	"agora.dev/agora/agent/core"
 	"agora.dev/agora/agent/httpapi"
+	"agora.dev/agora/api/agora/postmortem"
 	mesos "agora.dev/agora/api/mesos/v1"
 	"agora.dev/agora/executor"
 )
@@ -26,7 +27,7 @@ type recorder struct {
 
 // ending is what has to be looked up before the core hears of an end, and lets its traces be removed.
 type ending struct {
-	record  blackbox.Record
+	record  postmortem.Record
 	asked   bool              // it was told to end
 	subject chan core.Subject // closed without a value when nobody knows the container
 }
@@ -36,7 +37,7 @@ func (r *recorder) begin(ctx context.Context, id containerizer.ID, asked bool) *
 	if r == nil {
 		return nil
 	}
-	e := &ending{record: blackbox.Record{Container: string(id), Ended: time.Now().UTC()}, asked: asked,
+	e := &ending{record: postmortem.Record{Container: string(id), Ended: time.Now().UTC()}, asked: asked,
 		subject: make(chan core.Subject, 1)}
 	if usage, err := r.usage(ctx, id); err == nil {
 		e.record.CPUSeconds = usage.GetCpusUserTimeSecs() + usage.GetCpusSystemTimeSecs()

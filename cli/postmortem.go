@@ -8,25 +8,16 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	record "agora.dev/agora/api/agora/postmortem"
 )
 
 // postmortem is what an agent keeps of an ended run (agent/blackbox), with the end of its output.
 type postmortem struct {
-	Task            string    `json:"task_id"`
-	Framework       string    `json:"framework_id"`
-	Executor        string    `json:"executor_id"`
-	Container       string    `json:"container_id"`
-	Node            string    `json:"node"`
-	Started         time.Time `json:"started,omitzero"`
-	Ended           time.Time `json:"ended"`
-	Failed          bool      `json:"failed"`
-	Cause           string    `json:"cause"`
-	Status          *int32    `json:"wait_status,omitempty"`
-	Reason          string    `json:"reason,omitempty"`
-	CPUSeconds      float64   `json:"cpu_seconds,omitempty"`
-	PeakMemoryBytes uint64    `json:"peak_memory_bytes,omitempty"`
-	Stdout          string    `json:"stdout"`
-	Stderr          string    `json:"stderr"`
+	record.Record
+	Node   string `json:"node"`
+	Stdout string `json:"stdout"`
+	Stderr string `json:"stderr"`
 }
 
 func (a *App) postmortemCommand() *cobra.Command {

@@ -17,8 +17,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
+	"agora.dev/agora/api/agora/postmortem"
 	"golang.org/x/sys/unix"
 )
 
@@ -37,31 +37,9 @@ const (
 	FileStderr = "stderr"
 )
 
-// Record is one run of a task.
-type Record struct {
-	Framework string `json:"framework_id"`
-	Executor  string `json:"executor_id"`
-	Task      string `json:"task_id,omitempty"`
-	Container string `json:"container_id"`
-	// User is the account that it ran as; who may see its sandbox may see the record.
-	User string `json:"user,omitempty"`
-	// Started is zero when an earlier agent started it.
-	Started time.Time `json:"started,omitzero"`
-	Ended   time.Time `json:"ended"`
-	// Failed says that it ended by itself and not with status 0, or was ended for a reason of the agent's.
-	Failed bool `json:"failed"`
-	// Cause is one line; Status the raw wait status, absent when it is lost.
-	Cause  string `json:"cause"`
-	Status *int32 `json:"wait_status,omitempty"`
-	Reason string `json:"reason,omitempty"`
-	// CPUSeconds and PeakMemoryBytes are absent where nobody counted.
-	CPUSeconds      float64 `json:"cpu_seconds,omitempty"`
-	PeakMemoryBytes uint64  `json:"peak_memory_bytes,omitempty"`
-}
-
 // Entry is a record and where it is.
 type Entry struct {
-	Record
+	postmortem.Record
 	Dir string
 }
 
@@ -82,7 +60,7 @@ func Open(dir string) (*Box, error) {
 	for _, e := range list { // by name: by time
 		path := filepath.Join(dir, e.Name())
 		data, err := os.ReadFile(filepath.Join(path, FileRecord))
-		var r Record
+		var r postmortem.Record
 		if err == nil {
 			err = json.Unmarshal(data, &r)
 		}
@@ -106,7 +84,7 @@ func (b *Box) Entries() []Entry {
 
 // Add keeps a record with the end of what is in the sandbox's stdout and stderr. A container has one record:
 // a restarted agent may see the same end again.
-func (b *Box) Add(r Record, sandbox string) error {
+func (b *Box) Add(r postmortem.Record, sandbox string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if slices.ContainsFunc(b.entries, func(e Entry) bool { return e.Container == r.Container }) {
@@ -125,7 +103,7 @@ func (b *Box) Add(r Record, sandbox string) error {
 }
 
 // write makes the record last: without it a directory does not count.
-func (b *Box) write(path string, r Record, sandbox string) error {
+func (b *Box) write(path string, r postmortem.Record, sandbox string) error {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return err
 	}

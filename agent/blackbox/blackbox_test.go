@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"agora.dev/agora/api/agora/postmortem"
 	"golang.org/x/sys/unix"
 )
 
@@ -20,8 +21,8 @@ func open(t *testing.T, dir string) *Box {
 	return b
 }
 
-func record(i int, failed bool) Record {
-	return Record{Framework: "f", Executor: "e", Task: fmt.Sprint("t", i), Container: fmt.Sprint("c", i), Failed: failed,
+func record(i int, failed bool) postmortem.Record {
+	return postmortem.Record{Framework: "f", Executor: "e", Task: fmt.Sprint("t", i), Container: fmt.Sprint("c", i), Failed: failed,
 		Ended: time.Unix(1_800_000_000+int64(i), 0).UTC(), Cause: "Command exited with status 1"}
 }
 
