@@ -42,6 +42,18 @@ func Follow(terminal Terminal) *Output {
 // Done is closed when everything is in the file.
 func (o *Output) Done() <-chan struct{} { return o.done }
 
+// lastWords bounds Settle: a process that was moved out of the container may hold its terminal
+// open.
+const lastWords = 5 * time.Second
+
+// Settle waits, once the container has ended, until what its terminal said is in the file.
+func (o *Output) Settle() {
+	select {
+	case <-o.done:
+	case <-time.After(lastWords):
+	}
+}
+
 func (o *Output) copy() {
 	defer close(o.stopped)
 	if _, err := io.Copy(o.File, o.Outer); errors.Is(err, os.ErrDeadlineExceeded) {

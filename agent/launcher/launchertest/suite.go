@@ -17,7 +17,7 @@ var contract = []struct {
 	{"ExitCode", exitCode}, {"DeathBySignal", deathBySignal}, {"SignalIsForwarded", signalForwarded},
 	{"ChildrenDieWithTheCommand", childrenDie}, {"OutputIsAppended", outputAppended},
 	{"RestartFindsContainers", restartFinds}, {"EndIsRecordedWithoutLauncher", endWithout},
-	{"Walls", walls}, {"ProbeFindsNoWayOut", probing}, {"TerminalLosesNothing", terminal}, {"TerminalTakesInput", terminalInput}, {"MissingCommand", missingCommand}, {"MemoryLimitKillsAlone", memoryLimit}, {"LimitsAreWritten", limitsAreWritten},
+	{"Walls", walls}, {"ProbeFindsNoWayOut", probing}, {"TerminalLosesNothing", terminal}, {"TerminalTakesInput", terminalInput}, {"EndWaitsForLastWords", lastWords}, {"MissingCommand", missingCommand}, {"MemoryLimitKillsAlone", memoryLimit}, {"LimitsAreWritten", limitsAreWritten},
 	{"PidsLimit", pidsLimit}, {"HundredAtOnceLeaveNothing", manyAtOnce}, {"LinksDoNotLeadOut", targetLinks},
 	{"EndsAtOnceAreOneEnd", endsAtOnce},
 }

@@ -1,6 +1,11 @@
 package launchertest
 
 import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
 	"golang.org/x/sys/unix"
 
 	"agora.dev/agora/agent/launcher"
@@ -53,5 +58,44 @@ func terminalInput(r *Rig) {
 	}
 	if err := r.Destroy(r.Context(), "mute"); err != nil {
 		r.T.Error(err)
+	}
+}
+
+// lastWords has nobody take what a terminal says until its container's processes are gone: who
+// waits for the end can count on the whole output.
+func lastWords(r *Rig) {
+	const said = 70_000 // more than a pipe holds
+	request := r.Request("words", fmt.Sprintf("head -c %d /dev/zero | tr '\\0' x", said))
+	request.Spec.Process.Terminal = true
+	if err := unix.Mkfifo(request.Stdout, 0o644); err != nil {
+		r.T.Fatal(err)
+	}
+	file, err := os.OpenFile(request.Stdout, os.O_RDWR, 0)
+	if err != nil {
+		r.T.Fatal(err)
+	}
+	defer file.Close()
+	if _, err := r.Start(r.Context(), request); err != nil {
+		r.T.Fatal(err)
+	}
+	ended := make(chan launcher.Exit, 1)
+	go func() {
+		exit, err := r.Wait(r.Context(), request.ID)
+		if err != nil {
+			r.T.Error(err)
+		}
+		ended <- exit
+	}()
+	r.awaitEnd(request)
+	select {
+	case exit := <-ended:
+		r.T.Fatalf("it ended (%+v) before its output was in the file", exit)
+	case <-time.After(100 * time.Millisecond): // one that does not wait has ended by then
+	}
+	if _, err := io.CopyN(io.Discard, file, said); err != nil {
+		r.T.Fatal(err)
+	}
+	if exit := <-ended; code(exit) != 0 {
+		r.T.Errorf("got %+v", exit)
 	}
 }

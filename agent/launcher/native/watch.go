@@ -130,8 +130,16 @@ func (l *Launcher) finish(c *container, reap func() (int32, bool)) {
 		unix.Close(c.pidfd)
 		c.pidfd = 0
 	}
+	output := c.tty
 	l.mu.Unlock()
-	close(c.done)
+	if output == nil {
+		close(c.done)
+		return
+	}
+	go func() { // other ends do not wait for this one's last words
+		output.Settle()
+		close(c.done)
+	}()
 }
 
 func (l *Launcher) save(c *container, exit launcher.Exit) {

@@ -3,7 +3,6 @@ package oci
 import (
 	"context"
 	"os"
-	"time"
 
 	"agora.dev/agora/agent/launcher"
 )
@@ -32,24 +31,11 @@ func (l *Launcher) Terminal(_ context.Context, id string) (*os.File, error) {
 	return launcher.Duplicate(c.tty.Outer)
 }
 
-// lastWords bounds the wait for the rest of a terminal's output: a process that was moved out
-// of the container may hold it open.
-const lastWords = 2 * time.Second
-
-// awaitOutput returns when the terminal's output is in its file.
-func (c *container) awaitOutput() {
-	if c.tty == nil {
-		return
-	}
-	select {
-	case <-c.tty.Done():
-	case <-time.After(lastWords):
-	}
-}
-
 // lastOutput waits for a terminal's output and lets go of what was held for the container.
 func (l *Launcher) lastOutput(c *container) {
-	c.awaitOutput()
+	if c.tty != nil {
+		c.tty.Settle()
+	}
 	l.ends.RLock() // a terminal that is being handed over stays open
 	defer l.ends.RUnlock()
 	l.mu.Lock()
