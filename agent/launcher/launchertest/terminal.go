@@ -1,7 +1,6 @@
 package launchertest
 
 import (
-	"fmt"
 	"io"
 	"os"
 	"time"
@@ -64,8 +63,7 @@ func terminalInput(r *Rig) {
 // lastWords has nobody take what a terminal says until its container's processes are gone: who
 // waits for the end can count on the whole output.
 func lastWords(r *Rig) {
-	const said = 70_000 // more than a pipe holds
-	request := r.Request("words", fmt.Sprintf("head -c %d /dev/zero | tr '\\0' x", said))
+	request := r.Request("words", "echo last words")
 	request.Spec.Process.Terminal = true
 	if err := unix.Mkfifo(request.Stdout, 0o644); err != nil {
 		r.T.Fatal(err)
@@ -75,6 +73,10 @@ func lastWords(r *Rig) {
 		r.T.Fatal(err)
 	}
 	defer file.Close()
+	full, err := fill(file)
+	if err != nil {
+		r.T.Fatal(err)
+	}
 	if _, err := r.Start(r.Context(), request); err != nil {
 		r.T.Fatal(err)
 	}
@@ -92,10 +94,23 @@ func lastWords(r *Rig) {
 		r.T.Fatalf("it ended (%+v) before its output was in the file", exit)
 	case <-time.After(100 * time.Millisecond): // one that does not wait has ended by then
 	}
-	if _, err := io.CopyN(io.Discard, file, said); err != nil {
+	said := "last words\r\n"
+	got := make([]byte, full+len(said))
+	if _, err := io.ReadFull(file, got); err != nil {
 		r.T.Fatal(err)
+	}
+	if string(got[full:]) != said {
+		r.T.Errorf("it said %q", got[full:])
 	}
 	if exit := <-ended; code(exit) != 0 {
 		r.T.Errorf("got %+v", exit)
 	}
+}
+
+// fill writes into a pipe all that it holds.
+func fill(pipe *os.File) (n int, err error) {
+	if n, err = unix.FcntlInt(pipe.Fd(), unix.F_GETPIPE_SZ, 0); err != nil {
+		return 0, err
+	}
+	return pipe.Write(make([]byte, n))
 }
