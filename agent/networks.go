@@ -18,6 +18,8 @@ type NetworkOptions struct {
 	CNIRootPersist bool
 	ContainerDNS   string
 	BridgeSubnet   string
+	// BridgeSubnet6 is a network, empty for one that follows from the machine, or "none".
+	BridgeSubnet6 string
 }
 
 func defaultNetworks() NetworkOptions {
@@ -31,6 +33,7 @@ func (c *Config) networkFlags(set *flags.Set) {
 	set.Bool(&c.CNIRootPersist, "network_cni_root_dir_persist", "accepted for compatibility; what was attached always survives a reboot")
 	set.String(&c.ContainerDNS, "default_container_dns", "JSON: name servers of container networks whose plugin names none")
 	set.String(&c.BridgeSubnet, "bridge_subnet", "where the network agora/bridge takes its addresses from")
+	set.String(&c.BridgeSubnet6, "bridge_subnet6", "where it takes its IPv6 addresses from, as fd12:3456:789a::/48; empty for a unique local network that follows from the machine, none for IPv4 alone")
 }
 
 func (c *Config) checkNetworks() error {
@@ -47,8 +50,27 @@ func (c *Config) checkNetworks() error {
 		}
 		c.CNIConfigDir = dir
 	}
+	if _, err := c.Pool6(func() netip.Prefix { return netip.Prefix{} }); err != nil {
+		return err
+	}
 	if _, err := netip.ParsePrefix(c.BridgeSubnet); err != nil {
 		return fmt.Errorf("--bridge_subnet=%s is not a network such as 10.63.0.0/16", c.BridgeSubnet)
 	}
 	return nil
+}
+
+// Pool6 is where agora/bridge takes its IPv6 addresses from: what --bridge_subnet6 names, or
+// the usual when it is empty; invalid for IPv4 alone.
+func (c *Config) Pool6(usual func() netip.Prefix) (netip.Prefix, error) {
+	switch c.BridgeSubnet6 {
+	case "none":
+		return netip.Prefix{}, nil
+	case "":
+		return usual(), nil
+	}
+	pool, err := netip.ParsePrefix(c.BridgeSubnet6)
+	if err != nil || pool.Addr().Is4() {
+		return pool, fmt.Errorf("--bridge_subnet6=%s is neither an IPv6 network such as fd12:3456:789a::/48, nor none", c.BridgeSubnet6)
+	}
+	return pool, nil
 }

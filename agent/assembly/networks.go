@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"os"
 	"path/filepath"
 
 	"agora.dev/agora/agent"
@@ -27,8 +28,12 @@ func openNetworks(config agent.Config, log *slog.Logger) (*networks, error) {
 	if err != nil {
 		return nil, err
 	}
+	pool6, err := config.Pool6(func() netip.Prefix { return bridge.DerivePool6(machine()) })
+	if err != nil {
+		return nil, err
+	}
 	dir := filepath.Join(config.WorkDir, "networks")
-	b, err := bridge.New(bridge.Config{Dir: filepath.Join(dir, "bridge"), Name: "agora-" + name(config.WorkDir), Pool: pool, Log: log})
+	b, err := bridge.New(bridge.Config{Dir: filepath.Join(dir, "bridge"), Name: "agora-" + name(config.WorkDir), Pool: pool, Pool6: pool6, Log: log})
 	if err != nil {
 		return nil, err
 	}
@@ -40,6 +45,15 @@ func openNetworks(config agent.Config, log *slog.Logger) (*networks, error) {
 		return nil, errors.Join(err, b.Close())
 	}
 	return &networks{i, b}, nil
+}
+
+// machine is what tells this machine from others.
+func machine() string {
+	if id, err := os.ReadFile("/etc/machine-id"); err == nil && len(id) > 0 {
+		return string(id)
+	}
+	name, _ := os.Hostname()
+	return name
 }
 
 func (n *networks) close() error { return errors.Join(n.Close(), n.bridge.Close()) }

@@ -79,7 +79,7 @@ func (w *wired) open() {
 		w.launcher, errs[0] = oci.New(oci.Config{Dir: filepath.Join(w.dir, "launcher"), Runtime: w.kind})
 	}
 	nets := filepath.Join(w.dir, "networks")
-	w.bridge, errs[1] = bridge.New(bridge.Config{Dir: filepath.Join(nets, "bridge"), Name: "agora-" + w.kind})
+	w.bridge, errs[1] = bridge.New(bridge.Config{Dir: filepath.Join(nets, "bridge"), Name: "agora-" + w.kind, Pool6: bridge.DerivePool6("test")})
 	w.networks, errs[2] = cni.New(cni.Config{Dir: nets, Builtin: map[string]cni.Plugin{bridge.Type: w.bridge},
 		Networks: map[string][]byte{bridge.Network: []byte(bridge.Configuration)}})
 	config := linux.Config{Launcher: w.launcher, Images: w.image, Networks: w.networks, Secrets: secrets.Files{},
@@ -165,6 +165,14 @@ func on(s containerizer.Spec, port uint64) containerizer.Spec {
 	return s
 }
 
+// addresses are how many a container has on the bridge: one of IPv6 where there is such.
+func addresses() int {
+	if _, err := os.Stat("/proc/net/if_inet6"); err != nil {
+		return 1
+	}
+	return 2
+}
+
 // page asks for /page until the server is up.
 func (w *wired) page(port int) string {
 	w.t.Helper()
@@ -199,7 +207,7 @@ func TestContainerIsReachedThroughItsMappedPort(t *testing.T) {
 			t.Fatalf("status %v, %v", status, err)
 		}
 		info := status.GetNetworkInfos()[0]
-		if info.GetName() != bridge.Network || info.GetPortMappings()[0].GetHostPort() != 18080 || len(info.GetIpAddresses()) != 1 {
+		if info.GetName() != bridge.Network || info.GetPortMappings()[0].GetHostPort() != 18080 || len(info.GetIpAddresses()) != addresses() {
 			t.Errorf("network info %v", info)
 		}
 		if got := strings.TrimSpace(w.page(18080)); got != info.GetIpAddresses()[0].GetIpAddress() {
@@ -225,7 +233,7 @@ func TestContainerHasNamesOfItsOwn(t *testing.T) {
 		name := "names.example"
 		s.Container.Hostname = &name
 		code, out := w.run(s)
-		if want := "names.example\nnames.example\n1\neth0\nlo\n0\n"; code != 0 || out != want {
+		if want := fmt.Sprintf("names.example\nnames.example\n%d\neth0\nlo\n0\n", addresses()); code != 0 || out != want {
 			t.Errorf("code %d, output %q, want %q", code, out, want)
 		}
 	})
@@ -261,7 +269,7 @@ func TestPodSharesItsNetworkAndANestedContainerMayHaveItsOwn(t *testing.T) {
 
 func TestContainerWithoutImageHasNetworkToo(t *testing.T) {
 	eachLauncher(t, func(t *testing.T, w *wired) {
-		s, want := on(w.spec("plain", `grep -c eth0 /proc/net/dev; grep -c plain /etc/hosts`), 18080), "1\n1\n"
+		s, want := on(w.spec("plain", `grep -c eth0 /proc/net/dev; grep -c plain /etc/hosts`), 18080), fmt.Sprintf("1\n%d\n", addresses())
 		if _, err := os.Stat("/etc/hosts"); err != nil { // then none is made on the host
 			s.Command, want = shell("grep -c eth0 /proc/net/dev; test ! -e /etc/hosts"), "1\n"
 		}

@@ -82,10 +82,24 @@ func hostResolv(file, behind string) (string, error) {
 	}
 	if onlyLoopback(string(own)) {
 		if real, err := os.ReadFile(behind); err == nil {
-			return string(real), nil
+			return offLink(string(real)), nil
 		}
 	}
-	return string(own), nil
+	return offLink(string(own)), nil
+}
+
+// offLink leaves out servers whose address holds on a link of the host only, as fe80::1%eth0.
+func offLink(resolv string) string {
+	var b strings.Builder
+	for line := range strings.Lines(resolv) {
+		if fields := strings.Fields(line); len(fields) >= 2 && fields[0] == "nameserver" {
+			if address, err := netip.ParseAddr(fields[1]); err == nil && address.IsLinkLocalUnicast() && address.Is6() {
+				continue
+			}
+		}
+		b.WriteString(line)
+	}
+	return b.String()
 }
 
 func onlyLoopback(resolv string) bool {

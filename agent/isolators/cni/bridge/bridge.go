@@ -13,11 +13,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -47,7 +49,9 @@ type Config struct {
 	Name string
 	// Pool is where the bridge takes its block of addresses from.
 	Pool netip.Prefix
-	Log  *slog.Logger
+	// Pool6 is that of IPv6 addresses; invalid for containers with IPv4 alone.
+	Pool6 netip.Prefix
+	Log   *slog.Logger
 }
 
 // Bridge implements cni.Plugin.
@@ -59,6 +63,7 @@ type Bridge struct {
 
 	mu     sync.Mutex
 	leases *leases
+	no6    string // why there is no IPv6, as it was logged
 }
 
 // DefaultPool is where addresses come from by default.
@@ -77,6 +82,10 @@ func New(config Config) (*Bridge, error) {
 	}
 	if config.Pool = config.Pool.Masked(); !config.Pool.Addr().Is4() || config.Pool.Bits() > blockBits {
 		return nil, fmt.Errorf("--bridge_subnet=%s: must be an IPv4 network of /%d or larger", config.Pool, blockBits)
+	}
+	var err error
+	if config.Pool6, err = checkPool6(config.Pool6); err != nil {
+		return nil, err
 	}
 	leases, err := openLeases(filepath.Join(config.Dir, "leases"))
 	if err != nil {
@@ -129,7 +138,7 @@ func (b *Bridge) Check() error {
 }
 
 func (b *Bridge) firewall() *firewall {
-	return &firewall{name: b.config.Name, block: b.leases.block}
+	return &firewall{name: b.config.Name, block: b.leases.block, block6: b.leases.block6}
 }
 
 // request is a plugin's configuration and environment.
@@ -178,15 +187,16 @@ func (b *Bridge) add(r request) (*lease, error) {
 	if l := b.leases.find(r.container, r.name); l != nil {
 		return nil, fmt.Errorf("container %s is attached already", r.container)
 	}
-	if err := b.free(r.RuntimeConfig.PortMappings); err != nil {
-		return nil, err
-	}
-	if !b.leases.block.IsValid() {
+	if len(b.leases.byAddress) == 0 {
 		block, err := freeBlock(b.config.Pool)
 		if err != nil {
 			return nil, err
 		}
 		b.leases.block = block
+		b.leases.block6 = b.block6()
+	}
+	if err := b.free(r.RuntimeConfig.PortMappings); err != nil {
+		return nil, err
 	}
 	l, err := b.leases.take(r)
 	if err != nil {
@@ -196,6 +206,19 @@ func (b *Bridge) add(r request) (*lease, error) {
 		return nil, errors.Join(err, b.del(r))
 	}
 	return l, nil
+}
+
+// block6 picks the block of IPv6, and says why where there is none: once.
+func (b *Bridge) block6() netip.Prefix {
+	block, err := b.pick6()
+	switch {
+	case err == nil:
+		b.no6 = ""
+	case b.no6 != err.Error():
+		b.no6 = err.Error()
+		b.log.Info("containers on the bridge have IPv4 alone", "bridge", b.config.Name, "reason", b.no6)
+	}
+	return block
 }
 
 // free refuses ports of the machine that somebody has.
@@ -216,35 +239,43 @@ func (b *Bridge) free(ports []Port) error {
 		}
 	}
 	for p := range wanted {
-		if err := unused(p); err != nil {
+		if err := unused(p, b.leases.block6.IsValid()); err != nil {
 			return fmt.Errorf("port %d/%s of the machine is in use by another program: %w", p.HostPort, p.Protocol, err)
 		}
 	}
 	return nil
 }
 
-// unused binds the port for a moment.
-func unused(p Port) error {
+// unused binds the port for a moment, for both kinds of addresses if six is set.
+func unused(p Port, six bool) error {
 	address := fmt.Sprintf(":%d", p.HostPort)
-	if p.Protocol == "udp" {
-		c, err := net.ListenPacket("udp4", address)
+	for _, kind := range []string{"4", "6"} {
+		if kind == "6" && !six {
+			break
+		}
+		c, err := bind(p.Protocol+kind, address)
 		if err != nil {
 			return err
 		}
-		return c.Close()
+		if err := c.Close(); err != nil {
+			return err
+		}
 	}
-	l, err := net.Listen("tcp4", address)
-	if err != nil {
-		return err
+	return nil
+}
+
+func bind(network, address string) (io.Closer, error) {
+	if strings.HasPrefix(network, "udp") {
+		return net.ListenPacket(network, address)
 	}
-	return l.Close()
+	return net.Listen(network, address)
 }
 
 func (b *Bridge) connect(r request, l *lease) error {
-	if err := makeBridge(b.config.Name, b.leases.gateway()); err != nil {
+	if err := makeBridge(b.config.Name, b.leases.gateway(), b.leases.gateway6()); err != nil {
 		return err
 	}
-	if err := makeVeth(b.config.Name, r.namespace, l, b.leases.gateway()); err != nil {
+	if err := makeVeth(b.config.Name, r.namespace, l, b.leases.gateway(), b.leases.gateway6()); err != nil {
 		return err
 	}
 	f := b.firewall()
@@ -304,6 +335,11 @@ func (b *Bridge) result(r request, l *lease) ([]byte, error) {
 		IPs: []*types100.IPConfig{{Interface: types100.Int(2), Gateway: gateway.Addr().AsSlice(),
 			Address: net.IPNet{IP: l.Address.AsSlice(), Mask: net.CIDRMask(gateway.Bits(), 32)}}},
 		Routes: []*types.Route{{Dst: net.IPNet{IP: net.IPv4zero, Mask: net.CIDRMask(0, 32)}, GW: gateway.Addr().AsSlice()}},
+	}
+	if l.Address6.IsValid() {
+		six := b.leases.gateway6()
+		out.IPs = append(out.IPs, &types100.IPConfig{Interface: types100.Int(2), Gateway: six.Addr().AsSlice(), Address: net.IPNet{IP: l.Address6.AsSlice(), Mask: net.CIDRMask(six.Bits(), 128)}})
+		out.Routes = append(out.Routes, &types.Route{Dst: net.IPNet{IP: net.IPv6zero, Mask: net.CIDRMask(0, 128)}, GW: six.Addr().AsSlice()})
 	}
 	converted, err := out.GetAsVersion(version)
 	if err != nil {

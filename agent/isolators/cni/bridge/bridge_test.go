@@ -231,7 +231,7 @@ func TestAgentThatReturnsTakesOver(t *testing.T) {
 	if err := m.Recover([]string{"alive"}); err != nil {
 		t.Fatal(err)
 	}
-	if found := m.Find("alive"); found == nil || ip(found) != ip(a) || found.Hostname != "alive" {
+	if found := m.Find("alive"); found == nil || ip(found) != ip(a) || ip6(found) != ip6(a) || found.Hostname != "alive" {
 		t.Errorf("the live container was recovered as %+v", found)
 	}
 	if _, err := ask("127.0.0.1:18080"); err != nil {
@@ -270,6 +270,7 @@ func TestRebootLeavesNothingBehind(t *testing.T) {
 	c.FlushRuleset()
 	_ = c.Flush()
 	_ = os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("0"), 0)
+	_ = os.WriteFile("/proc/sys/net/ipv6/conf/all/forwarding", []byte("0"), 0)
 	m = newMachine(t, dir)
 	defer m.kill()
 	if err := m.Recover(nil); err != nil {
@@ -286,11 +287,16 @@ func TestLastOfSeveralAgentsTurnsForwardingOff(t *testing.T) {
 	if netip.MustParsePrefix(ip(a)+"/22").Masked() == netip.MustParsePrefix(ip(b)+"/22").Masked() {
 		t.Errorf("two agents share a block: %s and %s", ip(a), ip(b))
 	}
+	if hasIPv6() && netip.MustParsePrefix(ip6(a)+"/64").Masked() == netip.MustParsePrefix(ip6(b)+"/64").Masked() {
+		t.Errorf("two agents share a block: %s and %s", ip6(a), ip6(b))
+	}
 	if err := first.Detach(t.Context(), "a"); err != nil {
 		t.Error(err)
 	}
-	if b, _ := os.ReadFile("/proc/sys/net/ipv4/ip_forward"); strings.TrimSpace(string(b)) != "1" {
-		t.Error("forwarding was turned off under an agent that needs it")
+	for _, file := range []string{"/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"} {
+		if b, err := os.ReadFile(file); err == nil && strings.TrimSpace(string(b)) != "1" {
+			t.Errorf("%s was turned off under an agent that needs it", file)
+		}
 	}
 	if err := second.Detach(t.Context(), "b"); err != nil {
 		t.Error(err)

@@ -11,33 +11,73 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// firewall is one agent's tables of rules: addresses and ports in the ip family, spoofed
-// frames in the bridge family. Containers are elements of maps, so a change costs the
-// same however many there are.
+// firewall is one agent's tables of rules: addresses and ports in the families ip and ip6,
+// spoofed frames in the bridge family. Containers are elements of maps, so a change costs
+// the same however many there are.
 type firewall struct {
-	name  string // of the bridge and of both tables
-	block netip.Prefix
+	name string // of the bridge and of all tables
+	// block is of IPv4; block6 is invalid where containers have IPv4 alone.
+	block, block6 netip.Prefix
 }
 
 // tables are the objects that rules refer to.
 type tables struct {
-	ip, bridge *nftables.Table
-	tcp, udp   *nftables.Set // port of the machine → address and port of the container
-	ends       *nftables.Set // veth → chain with what may come from it
+	kinds  []kind // IPv4, and IPv6 where it is used
+	bridge *nftables.Table
+	ends   *nftables.Set // veth → chain with what may come from it
 }
 
+// kind is the table for one kind of addresses.
+type kind struct {
+	*nftables.Table
+	tcp, udp *nftables.Set // port of the machine → address and port of the container
+	block    netip.Prefix
+	loopback netip.Prefix
+}
+
+// The kernel has no route out of ::1, so nothing is mapped there, nor on addresses that
+// hold on one link only.
+var (
+	loopback  = netip.MustParsePrefix("127.0.0.0/8")
+	loopback6 = netip.MustParsePrefix("::1/128")
+	linkLocal = netip.MustParsePrefix("fe80::/10")
+)
+
 func (f *firewall) tables() tables {
-	t := tables{ip: &nftables.Table{Name: f.name, Family: nftables.TableFamilyIPv4},
-		bridge: &nftables.Table{Name: f.name, Family: nftables.TableFamilyBridge}}
-	to := nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetService)
-	t.tcp = &nftables.Set{Table: t.ip, Name: "tcp", ID: 1, IsMap: true, KeyType: nftables.TypeInetService, DataType: to}
-	t.udp = &nftables.Set{Table: t.ip, Name: "udp", ID: 2, IsMap: true, KeyType: nftables.TypeInetService, DataType: to}
-	t.ends = &nftables.Set{Table: t.bridge, Name: "ends", ID: 3, IsMap: true, KeyType: nftables.TypeIFName, DataType: nftables.TypeVerdict}
+	t := tables{bridge: &nftables.Table{Name: f.name, Family: nftables.TableFamilyBridge},
+		kinds: []kind{newKind(&nftables.Table{Name: f.name, Family: nftables.TableFamilyIPv4}, nftables.TypeIPAddr, 1)}}
+	t.kinds[0].block, t.kinds[0].loopback = f.block, loopback
+	if f.block6.IsValid() {
+		six := newKind(&nftables.Table{Name: f.name, Family: nftables.TableFamilyIPv6}, nftables.TypeIP6Addr, 3)
+		six.block, six.loopback = f.block6, loopback6
+		t.kinds = append(t.kinds, six)
+	}
+	t.ends = &nftables.Set{Table: t.bridge, Name: "ends", ID: 5, IsMap: true, KeyType: nftables.TypeIFName, DataType: nftables.TypeVerdict}
 	return t
 }
 
-// baseRules are how many rules the chains with a hook have.
-const baseRules = 13
+func newKind(table *nftables.Table, address nftables.SetDatatype, id uint32) kind {
+	to := nftables.MustConcatSetType(address, nftables.TypeInetService)
+	set := func(name string, id uint32) *nftables.Set {
+		return &nftables.Set{Table: table, Name: name, ID: id, IsMap: true, KeyType: nftables.TypeInetService, DataType: to}
+	}
+	return kind{Table: table, tcp: set("tcp", id), udp: set("udp", id+1)}
+}
+
+func (t tables) all() []*nftables.Table {
+	out := []*nftables.Table{t.bridge}
+	for _, k := range t.kinds {
+		out = append(out, k.Table)
+	}
+	return out
+}
+
+// How many rules the chains with a hook have, and "ports": of one kind of addresses, and of
+// the bridge.
+const (
+	kindRules   = 12
+	bridgeRules = 1
+)
 
 // whole tells whether all that does not depend on a container is in force.
 func (f *firewall) whole() (bool, error) {
@@ -47,7 +87,7 @@ func (f *firewall) whole() (bool, error) {
 	}
 	t := f.tables()
 	found := 0
-	for _, table := range []*nftables.Table{t.ip, t.bridge} {
+	for _, table := range t.all() {
 		chains, err := c.ListChainsOfTableFamily(table.Family)
 		if err != nil {
 			return false, fmt.Errorf("read rules: %w", err)
@@ -63,7 +103,7 @@ func (f *firewall) whole() (bool, error) {
 			found += len(rules)
 		}
 	}
-	return found == baseRules, nil
+	return found == len(t.kinds)*kindRules+bridgeRules, nil
 }
 
 // replace makes all rules anew in one transaction.
@@ -73,18 +113,19 @@ func (f *firewall) replace(leases []*lease) error {
 		return fmt.Errorf("make rules: %w", err)
 	}
 	t := f.tables()
-	for _, table := range []*nftables.Table{t.ip, t.bridge} {
+	for _, table := range t.all() {
 		c.AddTable(table) // so that there is one to delete
 		c.DelTable(table)
 		c.AddTable(table)
 	}
-	for _, set := range []*nftables.Set{t.tcp, t.udp, t.ends} {
-		if err := c.AddSet(set, nil); err != nil {
+	for _, k := range t.kinds {
+		if err := f.rules(c, k); err != nil {
 			return fmt.Errorf("make rules: %w", err)
 		}
 	}
-	f.translate(c, t)
-	f.filter(c, t)
+	if err := f.spoofed(c, t); err != nil {
+		return fmt.Errorf("make rules: %w", err)
+	}
 	for _, l := range leases {
 		if err := f.addTo(c, t, l); err != nil {
 			return fmt.Errorf("make rules: %w", err)
@@ -100,10 +141,26 @@ func (f *firewall) replace(leases []*lease) error {
 	return nil
 }
 
-// remove takes both tables away.
+// probe6 tells whether the kernel takes the rules for IPv6, by a transaction that leaves nothing.
+func (f *firewall) probe6() error {
+	c, err := nftables.New()
+	if err != nil {
+		return err
+	}
+	k := f.tables().kinds[1]
+	c.AddTable(k.Table)
+	c.DelTable(k.Table)
+	c.AddTable(k.Table)
+	if err := f.rules(c, k); err != nil {
+		return err
+	}
+	c.DelTable(k.Table)
+	return c.Flush()
+}
+
+// remove takes all tables away.
 func (f *firewall) remove() error {
-	t := f.tables()
-	for _, table := range []*nftables.Table{t.ip, t.bridge} {
+	for _, table := range f.tables().all() {
 		c, err := nftables.New()
 		if err != nil {
 			return fmt.Errorf("remove rules: %w", err)
@@ -116,45 +173,66 @@ func (f *firewall) remove() error {
 	return nil
 }
 
-// translate makes the chains that change addresses.
-func (f *firewall) translate(c *nftables.Conn, t tables) {
-	nat := func(name string, hook *nftables.ChainHook, priority *nftables.ChainPriority) *nftables.Chain {
-		return c.AddChain(&nftables.Chain{Table: t.ip, Name: name, Type: nftables.ChainTypeNAT, Hooknum: hook, Priority: priority})
+// rules makes sets and chains for one kind of addresses.
+func (f *firewall) rules(c *nftables.Conn, k kind) error {
+	for _, set := range []*nftables.Set{k.tcp, k.udp} {
+		if err := c.AddSet(set, nil); err != nil {
+			return err
+		}
 	}
-	ports := c.AddChain(&nftables.Chain{Table: t.ip, Name: "ports"})
+	f.translate(c, k)
+	f.filter(c, k)
+	return nil
+}
+
+// translate makes the chains that change addresses.
+func (f *firewall) translate(c *nftables.Conn, k kind) {
+	nat := func(name string, hook *nftables.ChainHook, priority *nftables.ChainPriority) *nftables.Chain {
+		return c.AddChain(&nftables.Chain{Table: k.Table, Name: name, Type: nftables.ChainTypeNAT, Hooknum: hook, Priority: priority})
+	}
+	ports := c.AddChain(&nftables.Chain{Table: k.Table, Name: "ports"})
 	for _, one := range []struct {
 		set      *nftables.Set
 		protocol byte
-	}{{t.tcp, unix.IPPROTO_TCP}, {t.udp, unix.IPPROTO_UDP}} {
-		f.rule(c, t.ip, ports, protocolIs(one.protocol), loadPort(), mapTo(one.set))
+	}{{k.tcp, unix.IPPROTO_TCP}, {k.udp, unix.IPPROTO_UDP}} {
+		f.rule(c, k.Table, ports, protocolIs(one.protocol), loadPort(), mapTo(one.set))
 	}
 	// Only for this machine's addresses: what passes through to others is not ours.
 	local := [][]expr.Any{toLocal(), verdict(expr.VerdictJump, "ports")}
-	f.rule(c, t.ip, nat("prerouting", nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest), local...)
-	f.rule(c, t.ip, nat("output", nftables.ChainHookOutput, nftables.ChainPriorityNATDest), local...)
+	if k.Family == nftables.TableFamilyIPv6 {
+		local = append([][]expr.Any{notWithin(destination, linkLocal), notWithin(destination, loopback6)}, local...)
+	}
+	f.rule(c, k.Table, nat("prerouting", nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest), local...)
+	f.rule(c, k.Table, nat("output", nftables.ChainHookOutput, nftables.ChainPriorityNATDest), local...)
 	out := nat("postrouting", nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource)
-	f.rule(c, t.ip, out, within(source, f.block), notWithin(destination, f.block), masquerade())
+	f.rule(c, k.Table, out, within(source, k.block), notWithin(destination, k.block), masquerade())
 	// Answers must come back the way the request went: from a container to a mapped port
 	// of a neighbour, and from the machine's loopback.
-	f.rule(c, t.ip, out, within(source, f.block), within(destination, f.block), translated(), masquerade())
-	f.rule(c, t.ip, out, nameIs(expr.MetaKeyOIFNAME, f.name), within(source, loopback), masquerade())
+	f.rule(c, k.Table, out, within(source, k.block), within(destination, k.block), translated(), masquerade())
+	f.rule(c, k.Table, out, nameIs(expr.MetaKeyOIFNAME, f.name), within(source, k.loopback), masquerade())
 }
 
-var loopback = netip.MustParsePrefix("127.0.0.0/8")
-
 // filter makes the chains that drop.
-func (f *firewall) filter(c *nftables.Conn, t tables) {
-	raw := c.AddChain(&nftables.Chain{Table: t.ip, Name: "raw", Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityRaw})
-	f.rule(c, t.ip, raw, nameIs(expr.MetaKeyIIFNAME, f.name), within(destination, loopback), verdict(expr.VerdictDrop, ""))
-	forward := c.AddChain(&nftables.Chain{Table: t.ip, Name: "forward", Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityFilter})
+func (f *firewall) filter(c *nftables.Conn, k kind) {
+	raw := c.AddChain(&nftables.Chain{Table: k.Table, Name: "raw", Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityRaw})
+	f.rule(c, k.Table, raw, nameIs(expr.MetaKeyIIFNAME, f.name), within(destination, k.loopback), verdict(expr.VerdictDrop, ""))
+	forward := c.AddChain(&nftables.Chain{Table: k.Table, Name: "forward", Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityFilter})
 	in := nameIs(expr.MetaKeyOIFNAME, f.name)
-	f.rule(c, t.ip, forward, in, established(), verdict(expr.VerdictAccept, ""))
-	f.rule(c, t.ip, forward, in, translated(), verdict(expr.VerdictAccept, ""))
-	f.rule(c, t.ip, forward, in, nameIs(expr.MetaKeyIIFNAME, f.name), verdict(expr.VerdictAccept, ""))
-	f.rule(c, t.ip, forward, in, verdict(expr.VerdictDrop, ""))
+	f.rule(c, k.Table, forward, in, established(), verdict(expr.VerdictAccept, ""))
+	f.rule(c, k.Table, forward, in, translated(), verdict(expr.VerdictAccept, ""))
+	f.rule(c, k.Table, forward, in, nameIs(expr.MetaKeyIIFNAME, f.name), verdict(expr.VerdictAccept, ""))
+	f.rule(c, k.Table, forward, in, verdict(expr.VerdictDrop, ""))
+}
+
+// spoofed makes the chain that leads each frame to what its sender may send.
+func (f *firewall) spoofed(c *nftables.Conn, t tables) error {
+	if err := c.AddSet(t.ends, nil); err != nil {
+		return err
+	}
 	spoof := c.AddChain(&nftables.Chain{Table: t.bridge, Name: "spoof", Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityRef(-300)})
 	f.rule(c, t.bridge, spoof, []expr.Any{&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: 1},
 		&expr.Lookup{SourceRegister: 1, IsDestRegSet: true, DestRegister: 0, SetID: t.ends.ID, SetName: t.ends.Name}})
+	return nil
 }
 
 func (f *firewall) rule(c *nftables.Conn, table *nftables.Table, chain *nftables.Chain, parts ...[]expr.Any) {
@@ -163,74 +241,6 @@ func (f *firewall) rule(c *nftables.Conn, table *nftables.Table, chain *nftables
 		all = append(all, part...)
 	}
 	c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: all})
-}
-
-// add puts one container into the tables, del takes it out.
-func (f *firewall) add(l *lease) error {
-	c, err := nftables.New()
-	if err != nil {
-		return fmt.Errorf("add rules: %w", err)
-	}
-	if err := f.addTo(c, f.tables(), l); err != nil {
-		return fmt.Errorf("add rules: %w", err)
-	}
-	if err := c.Flush(); err != nil {
-		return fmt.Errorf("add rules (nftables): %w", err)
-	}
-	return nil
-}
-
-func (f *firewall) addTo(c *nftables.Conn, t tables, l *lease) error {
-	chain := c.AddChain(&nftables.Chain{Table: t.bridge, Name: l.Veth})
-	drop := verdict(expr.VerdictDrop, "")
-	own, hardware := l.Address.AsSlice(), []byte(l.hardware())
-	f.rule(c, t.bridge, chain, load(expr.PayloadBaseLLHeader, 6, 6), differs(hardware), drop)
-	f.rule(c, t.bridge, chain, etherType(unix.ETH_P_IP), load(expr.PayloadBaseNetworkHeader, 12, 4), differs(own), drop)
-	f.rule(c, t.bridge, chain, etherType(unix.ETH_P_ARP), load(expr.PayloadBaseNetworkHeader, 8, 6), differs(hardware), drop)
-	f.rule(c, t.bridge, chain, etherType(unix.ETH_P_ARP), load(expr.PayloadBaseNetworkHeader, 14, 4), differs(own), drop)
-	f.rule(c, t.bridge, chain, etherType(unix.ETH_P_IP), verdict(expr.VerdictAccept, ""))
-	f.rule(c, t.bridge, chain, etherType(unix.ETH_P_ARP), verdict(expr.VerdictAccept, ""))
-	f.rule(c, t.bridge, chain, drop)
-	jump := &expr.Verdict{Kind: expr.VerdictJump, Chain: l.Veth}
-	if err := c.SetAddElements(t.ends, []nftables.SetElement{{Key: interfaceName(l.Veth), VerdictData: jump}}); err != nil {
-		return err
-	}
-	for _, p := range l.Ports {
-		value := append(append(l.Address.AsSlice(), bigEndian(p.ContainerPort)...), 0, 0)
-		if err := c.SetAddElements(t.of(p), []nftables.SetElement{{Key: bigEndian(p.HostPort), Val: value}}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (t tables) of(p Port) *nftables.Set {
-	if p.Protocol == "udp" {
-		return t.udp
-	}
-	return t.tcp
-}
-
-func (f *firewall) del(l *lease) error {
-	c, err := nftables.New()
-	if err != nil {
-		return fmt.Errorf("delete rules: %w", err)
-	}
-	t := f.tables()
-	for _, p := range l.Ports {
-		value := append(append(l.Address.AsSlice(), bigEndian(p.ContainerPort)...), 0, 0)
-		if err := c.SetDeleteElements(t.of(p), []nftables.SetElement{{Key: bigEndian(p.HostPort), Val: value}}); err != nil {
-			return err
-		}
-	}
-	jump := &expr.Verdict{Kind: expr.VerdictJump, Chain: l.Veth}
-	if err := c.SetDeleteElements(t.ends, []nftables.SetElement{{Key: interfaceName(l.Veth), VerdictData: jump}}); err != nil {
-		return err
-	}
-	chain := &nftables.Chain{Table: t.bridge, Name: l.Veth}
-	c.FlushChain(chain)
-	c.DelChain(chain)
-	return c.Flush()
 }
 
 func bigEndian(n uint16) []byte { return binary.BigEndian.AppendUint16(nil, n) }

@@ -12,12 +12,17 @@ import (
 	"slices"
 )
 
-// blockBits is the size of a bridge's block: a bridge carries 1,023 interfaces.
-const blockBits = 22
+// Sizes of a bridge's blocks: a bridge carries 1,023 interfaces. IPv6 hosts expect 64 bits.
+const (
+	blockBits  = 22
+	blockBits6 = 64
+)
 
 // lease is an address in use. Its file is named after the address.
 type lease struct {
-	Address   netip.Addr
+	Address netip.Addr
+	// Address6 is invalid where there is no IPv6.
+	Address6  netip.Addr `json:",omitzero"`
 	Container string
 	Interface string
 	// Veth is the machine's end.
@@ -33,10 +38,17 @@ func hardware(address netip.Addr) net.HardwareAddr {
 	return net.HardwareAddr{0x0a, 0x58, ip[0], ip[1], ip[2], ip[3]}
 }
 
+// linkLocal is what the kernel makes of the hardware address (EUI-64).
+func (l *lease) linkLocal() netip.Addr {
+	h := l.hardware()
+	return netip.AddrFrom16([16]byte{0: 0xfe, 1: 0x80, 8: h[0] ^ 2, 9: h[1], 10: h[2], 11: 0xff, 12: 0xfe, 13: h[3], 14: h[4], 15: h[5]})
+}
+
 // leases are the addresses of one bridge, in memory and on disk. Not for concurrent use.
 type leases struct {
 	dir       string
 	block     netip.Prefix // invalid until the first is taken, and after the last
+	block6    netip.Prefix // so, too, and where there is no IPv6
 	byAddress map[netip.Addr]*lease
 	last      netip.Addr
 }
@@ -65,6 +77,9 @@ func openLeases(dir string) (*leases, error) {
 		}
 		out.byAddress[l.Address] = l
 		out.block = netip.PrefixFrom(l.Address, blockBits).Masked()
+		if l.Address6.IsValid() {
+			out.block6 = netip.PrefixFrom(l.Address6, blockBits6).Masked()
+		}
 	}
 	return out, nil
 }
@@ -72,6 +87,25 @@ func openLeases(dir string) (*leases, error) {
 // gateway is the bridge's own address, the first of the block.
 func (s *leases) gateway() netip.Prefix {
 	return netip.PrefixFrom(s.block.Addr().Next(), s.block.Bits())
+}
+
+// paired is the IPv6 address that goes with one of IPv4: the block, and the other in its
+// last bits. Invalid where there is no IPv6.
+func (s *leases) paired(address netip.Addr) netip.Addr {
+	if !s.block6.IsValid() {
+		return netip.Addr{}
+	}
+	out, four := s.block6.Addr().As16(), address.As4()
+	copy(out[12:], four[:])
+	return netip.AddrFrom16(out)
+}
+
+// gateway6 is the bridge's own; invalid where there is no IPv6.
+func (s *leases) gateway6() netip.Prefix {
+	if !s.block6.IsValid() {
+		return netip.Prefix{}
+	}
+	return netip.PrefixFrom(s.paired(s.gateway().Addr()), blockBits6)
 }
 
 // take leases the next free address: one that was given back rests as long as possible.
@@ -86,7 +120,7 @@ func (s *leases) take(r request) (*lease, error) {
 			at = first
 		}
 		if s.byAddress[at] == nil {
-			return s.write(&lease{Address: at, Container: r.container, Interface: r.name, Veth: vethName(r), Ports: r.RuntimeConfig.PortMappings})
+			return s.write(&lease{Address: at, Address6: s.paired(at), Container: r.container, Interface: r.name, Veth: vethName(r), Ports: r.RuntimeConfig.PortMappings})
 		}
 		at = at.Next()
 	}
@@ -121,7 +155,7 @@ func (s *leases) give(l *lease) error {
 	}
 	delete(s.byAddress, l.Address)
 	if len(s.byAddress) == 0 {
-		s.block = netip.Prefix{}
+		s.block, s.block6 = netip.Prefix{}, netip.Prefix{}
 	}
 	return nil
 }

@@ -7,46 +7,46 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
-	"strings"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
-// bridgePrefix is the start of every agent's bridge; restoreMark in one's alias says that
-// the last of them has to turn forwarding off again.
-const (
-	bridgePrefix = "agora-"
-	restoreMark  = "agora: turn net.ipv4.ip_forward off with the last bridge"
-	forwardFile  = "/proc/sys/net/ipv4/ip_forward"
-)
-
 // freeBlock is the first block of the pool that no route of the machine covers.
 func freeBlock(pool netip.Prefix) (netip.Prefix, error) {
-	routes, err := netlink.RouteList(nil, netlink.FAMILY_V4)
+	taken, err := routed(netlink.FAMILY_V4)
 	if err != nil {
-		return netip.Prefix{}, fmt.Errorf("read routes: %w", err)
+		return netip.Prefix{}, err
 	}
-	var taken []netip.Prefix
+	for block := netip.PrefixFrom(pool.Addr(), blockBits); pool.Contains(block.Addr()); block = netip.PrefixFrom(lastOf(block).Next(), blockBits) {
+		if isFree(block, taken) {
+			return block, nil
+		}
+	}
+	return netip.Prefix{}, fmt.Errorf("every block of --bridge_subnet=%s overlaps a route of this machine", pool)
+}
+
+// routed are the networks that the machine has routes to, default routes apart.
+func routed(family int) (out []netip.Prefix, err error) {
+	routes, err := netlink.RouteList(nil, family)
+	if err != nil {
+		return nil, fmt.Errorf("read routes: %w", err)
+	}
 	for _, r := range routes {
 		if r.Dst == nil {
 			continue
 		}
 		ones, _ := r.Dst.Mask.Size()
-		if address, ok := netip.AddrFromSlice(r.Dst.IP.To4()); ok && ones > 0 {
-			taken = append(taken, netip.PrefixFrom(address, ones))
+		if address, ok := netip.AddrFromSlice(r.Dst.IP); ok && ones > 0 {
+			out = append(out, netip.PrefixFrom(address.Unmap(), ones))
 		}
 	}
-	for block := netip.PrefixFrom(pool.Addr(), blockBits); pool.Contains(block.Addr()); block = netip.PrefixFrom(lastOf(block).Next(), blockBits) {
-		free := true
-		for _, t := range taken {
-			free = free && !t.Overlaps(block)
-		}
-		if free {
-			return block, nil
-		}
-	}
-	return netip.Prefix{}, fmt.Errorf("every block of --bridge_subnet=%s overlaps a route of this machine", pool)
+	return out, nil
+}
+
+func isFree(block netip.Prefix, taken []netip.Prefix) bool {
+	return !slices.ContainsFunc(taken, block.Overlaps)
 }
 
 func bridgeExists(name string) bool {
@@ -54,8 +54,9 @@ func bridgeExists(name string) bool {
 	return err == nil
 }
 
-// makeBridge makes the bridge and lets packets through it, unless it is there.
-func makeBridge(name string, gateway netip.Prefix) error {
+// makeBridge makes the bridge and lets packets through it, unless it is there. An invalid
+// gateway6 means IPv4 alone.
+func makeBridge(name string, gateway, gateway6 netip.Prefix) error {
 	if bridgeExists(name) {
 		return nil
 	}
@@ -64,18 +65,14 @@ func makeBridge(name string, gateway netip.Prefix) error {
 		return fmt.Errorf("make bridge %s: %w", name, err)
 	}
 	err := func() error {
-		noIPv6(name)
-		if err := netlink.AddrAdd(bridge, &netlink.Addr{IPNet: ipNet(gateway)}); err != nil {
-			return err
-		}
-		if err := netlink.LinkSetUp(bridge); err != nil {
+		if err := addressed(bridge, gateway, gateway6); err != nil {
 			return err
 		}
 		// For mapped ports on 127.0.0.1; the filter keeps containers from that net.
 		if err := os.WriteFile("/proc/sys/net/ipv4/conf/"+name+"/route_localnet", []byte("1"), 0); err != nil {
 			return err
 		}
-		return forward(bridge)
+		return forward(bridge, gateway6.IsValid())
 	}()
 	if err != nil {
 		return errors.Join(fmt.Errorf("make bridge %s: %w", name, err), removeBridge(name))
@@ -83,8 +80,25 @@ func makeBridge(name string, gateway netip.Prefix) error {
 	return nil
 }
 
+// addressed gives an interface its addresses and turns it on.
+func addressed(link netlink.Link, address, six netip.Prefix) error {
+	name := link.Attrs().Name
+	if !six.IsValid() {
+		noIPv6(name)
+	} else if err := useIPv6(name); err != nil {
+		return err
+	}
+	if err := netlink.AddrAdd(link, &netlink.Addr{IPNet: ipNet(address)}); err != nil {
+		return err
+	}
+	if err := netlink.LinkSetUp(link); err != nil || !six.IsValid() {
+		return err
+	}
+	return netlink.AddrAdd(link, address6(six))
+}
+
 func ipNet(p netip.Prefix) *net.IPNet {
-	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), 32)}
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }
 
 // uplinkMTU is that of the way out, or Ethernet's.
@@ -112,65 +126,6 @@ func noIPv6(name string) {
 	}
 }
 
-// forward turns forwarding on, and has the bridge remember that it was off.
-func forward(bridge netlink.Link) error {
-	now, err := os.ReadFile(forwardFile)
-	if err != nil {
-		return err
-	}
-	mark := strings.TrimSpace(string(now)) == "0"
-	others, err := bridges(bridge.Attrs().Name)
-	if err != nil {
-		return err
-	}
-	for _, other := range others {
-		mark = mark || other.Attrs().Alias == restoreMark
-	}
-	if mark {
-		if err := netlink.LinkSetAlias(bridge, restoreMark); err != nil {
-			return err
-		}
-	}
-	return os.WriteFile(forwardFile, []byte("1"), 0)
-}
-
-// bridges are those of other agents on this machine.
-func bridges(but string) (out []netlink.Link, err error) {
-	links, err := netlink.LinkList()
-	if err != nil {
-		return nil, err
-	}
-	for _, l := range links {
-		if l.Type() == "bridge" && strings.HasPrefix(l.Attrs().Name, bridgePrefix) && l.Attrs().Name != but {
-			out = append(out, l)
-		}
-	}
-	return out, nil
-}
-
-// removeBridge takes the bridge down, and forwarding with the last that wants so.
-func removeBridge(name string) error {
-	link, err := netlink.LinkByName(name)
-	if err != nil {
-		return gone(err)
-	}
-	mark := link.Attrs().Alias == restoreMark
-	if err := gone(netlink.LinkDel(link)); err != nil || !mark {
-		return err
-	}
-	others, err := bridges(name)
-	if err != nil {
-		return err
-	}
-	if len(others) == 0 {
-		return os.WriteFile(forwardFile, []byte("0"), 0)
-	}
-	for _, other := range others {
-		err = errors.Join(err, gone(netlink.LinkSetAlias(other, restoreMark)))
-	}
-	return err
-}
-
 // gone takes the absence of a link for success.
 func gone(err error) error {
 	var missing netlink.LinkNotFoundError
@@ -190,7 +145,7 @@ func removeLink(name string) error {
 }
 
 // makeVeth connects the namespace to the bridge.
-func makeVeth(bridge, namespace string, l *lease, gateway netip.Prefix) error {
+func makeVeth(bridge, namespace string, l *lease, gateway, gateway6 netip.Prefix) error {
 	master, err := netlink.LinkByName(bridge)
 	if err != nil {
 		return fmt.Errorf("bridge %s: %w", bridge, err)
@@ -219,28 +174,34 @@ func makeVeth(bridge, namespace string, l *lease, gateway netip.Prefix) error {
 	if err := netlink.LinkSetUp(veth); err != nil {
 		return fmt.Errorf("make interface %s: %w", l.Interface, err)
 	}
-	err = inside(ns, func() error { return configure(l, gateway) })
+	err = inside(ns, func() error { return configure(l, gateway, gateway6) })
 	if err != nil {
 		return fmt.Errorf("configure interface %s: %w", l.Interface, err)
 	}
 	return nil
 }
 
-// configure gives the container's end its address and its way out.
-func configure(l *lease, gateway netip.Prefix) error {
+// configure gives the container's end its addresses and its ways out.
+func configure(l *lease, gateway, gateway6 netip.Prefix) error {
 	link, err := netlink.LinkByName(l.Interface)
 	if err != nil {
 		return err
 	}
-	noIPv6(l.Interface)
-	address := &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(l.Address, gateway.Bits()))}
-	if err := netlink.AddrAdd(link, address); err != nil {
+	six := netip.Prefix{}
+	if l.Address6.IsValid() {
+		six = netip.PrefixFrom(l.Address6, gateway6.Bits())
+	}
+	if err := addressed(link, netip.PrefixFrom(l.Address, gateway.Bits()), six); err != nil {
 		return err
 	}
-	if err := netlink.LinkSetUp(link); err != nil {
+	if err := wayOut(link, gateway.Addr()); err != nil || !six.IsValid() {
 		return err
 	}
-	err = netlink.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: gateway.Addr().AsSlice()})
+	return wayOut(link, gateway6.Addr())
+}
+
+func wayOut(link netlink.Link, gateway netip.Addr) error {
+	err := netlink.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: gateway.AsSlice()})
 	if errors.Is(err, unix.EEXIST) { // the container's first network has the way out
 		return nil
 	}

@@ -2,7 +2,6 @@ package bridge_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -18,6 +17,7 @@ import (
 	"agora.dev/agora/internal/testkit/netkit"
 	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 func TestMain(m *testing.M) { os.Exit(netkit.Main(m)) }
@@ -31,7 +31,7 @@ type machine struct {
 	name   string
 }
 
-func newMachine(t testing.TB, dir string) *machine {
+func newMachine(t testing.TB, dir string, change ...func(*bridge.Config)) *machine {
 	t.Helper()
 	netkit.Need(t)
 	sum := 0
@@ -40,7 +40,11 @@ func newMachine(t testing.TB, dir string) *machine {
 	}
 	m := &machine{t: t, dir: dir, name: fmt.Sprintf("agora-%08x", uint32(sum))}
 	var err error
-	if m.bridge, err = bridge.New(bridge.Config{Dir: filepath.Join(dir, "bridge"), Name: m.name}); err != nil {
+	config := bridge.Config{Dir: filepath.Join(dir, "bridge"), Name: m.name, Pool6: bridge.DerivePool6("test")}
+	for _, f := range change {
+		f(&config)
+	}
+	if m.bridge, err = bridge.New(config); err != nil {
 		t.Fatal(err)
 	}
 	m.Isolator, err = cni.New(cni.Config{Dir: dir, Builtin: map[string]cni.Plugin{bridge.Type: m.bridge},
@@ -82,7 +86,7 @@ func serve(t *testing.T, namespace string, port int) {
 	t.Helper()
 	var l net.Listener
 	netkit.Inside(t, namespace, func() (err error) {
-		l, err = net.Listen("tcp4", fmt.Sprintf(":%d", port))
+		l, err = net.Listen("tcp", fmt.Sprintf(":%d", port))
 		return err
 	})
 	t.Cleanup(func() { l.Close() })
@@ -101,7 +105,7 @@ func serve(t *testing.T, namespace string, port int) {
 
 // ask connects and returns the answer.
 func ask(address string) (string, error) {
-	c, err := net.DialTimeout("tcp4", address, 2*time.Second)
+	c, err := net.DialTimeout("tcp", address, 2*time.Second)
 	if err != nil {
 		return "", err
 	}
@@ -122,7 +126,8 @@ func askFrom(t *testing.T, namespace, address string) (answer string, err error)
 	return answer, err
 }
 
-// neighbour is another machine: 192.0.2.2, where ours is 192.0.2.1.
+// neighbour is another machine: 192.0.2.2 and 2001:db8::2, where ours is 192.0.2.1 and
+// 2001:db8::1.
 func neighbour(t *testing.T) (namespace string) {
 	t.Helper()
 	other, err := cni.New(cni.Config{Dir: t.TempDir()})
@@ -149,20 +154,37 @@ func neighbour(t *testing.T) (namespace string) {
 		}
 		other.Close()
 	})
-	address(t, "uplink", "192.0.2.1/24")
-	netkit.Inside(t, a.Namespace, func() error { address(t, "eth0", "192.0.2.2/24"); return nil })
+	address(t, "uplink", "192.0.2.1/24", "2001:db8::1/64")
+	netkit.Inside(t, a.Namespace, func() error { address(t, "eth0", "192.0.2.2/24", "2001:db8::2/64"); return nil })
 	return a.Namespace
 }
 
-func address(t *testing.T, name, prefix string) {
+func address(t *testing.T, name string, prefixes ...string) {
 	link, err := netlink.LinkByName(name)
-	if err == nil {
+	for _, prefix := range prefixes {
+		if err != nil {
+			break
+		}
 		parsed, _ := netlink.ParseAddr(prefix)
-		err = errors.Join(netlink.AddrAdd(link, parsed), netlink.LinkSetUp(link))
+		if parsed.IP.To4() == nil {
+			if !hasIPv6() {
+				continue
+			}
+			parsed.Flags = unix.IFA_F_NODAD
+		}
+		err = netlink.AddrAdd(link, parsed)
+	}
+	if err == nil {
+		err = netlink.LinkSetUp(link)
 	}
 	if err != nil {
 		t.Error(err)
 	}
+}
+
+func hasIPv6() bool {
+	_, err := os.Stat("/proc/net/if_inet6")
+	return err == nil
 }
 
 // left lists what the network of the machine has beyond loopback.
@@ -181,7 +203,7 @@ func left(t *testing.T, dir string) (out []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, family := range []nftables.TableFamily{nftables.TableFamilyIPv4, nftables.TableFamilyBridge} {
+	for _, family := range []nftables.TableFamily{nftables.TableFamilyIPv4, nftables.TableFamilyIPv6, nftables.TableFamilyBridge} {
 		tables, err := c.ListTablesOfFamily(family)
 		if err != nil {
 			t.Fatal(err)
@@ -192,6 +214,9 @@ func left(t *testing.T, dir string) (out []string) {
 	}
 	if b, _ := os.ReadFile("/proc/sys/net/ipv4/ip_forward"); strings.TrimSpace(string(b)) != "0" {
 		out = append(out, "ip_forward")
+	}
+	if b, err := os.ReadFile("/proc/sys/net/ipv6/conf/all/forwarding"); err == nil && strings.TrimSpace(string(b)) != "0" {
+		out = append(out, "forwarding of IPv6")
 	}
 	mounts, _ := os.ReadFile("/proc/self/mountinfo")
 	if strings.Contains(string(mounts), dir) {

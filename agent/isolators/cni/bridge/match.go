@@ -10,14 +10,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Offsets of an IPv4 header.
+// side is one of the two addresses of a packet.
+type side int
+
 const (
-	source      = 12
-	destination = 16
+	source side = iota
+	destination
 )
 
-// The second registers' numbers count four bytes; 9 is behind the first four of 1.
-const secondHalf = 9
+// offset of an address in the header of its kind.
+func (s side) offset(address netip.Addr) uint32 {
+	switch {
+	case address.Is4() && s == source:
+		return 12
+	case address.Is4():
+		return 16
+	case s == source:
+		return 8
+	}
+	return 24
+}
 
 func load(base expr.PayloadBase, offset, length uint32) []expr.Any {
 	return []expr.Any{&expr.Payload{DestRegister: 1, Base: base, Offset: offset, Len: length}}
@@ -31,18 +43,29 @@ func differs(value []byte) []expr.Any {
 	return []expr.Any{&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: value}}
 }
 
-func inNet(offset uint32, block netip.Prefix) []expr.Any {
-	return append(load(expr.PayloadBaseNetworkHeader, offset, 4),
-		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: net.CIDRMask(block.Bits(), 32), Xor: make([]byte, 4)})
+func inNet(s side, block netip.Prefix) []expr.Any {
+	bits := block.Addr().BitLen()
+	length := uint32(bits / 8)
+	return append(load(expr.PayloadBaseNetworkHeader, s.offset(block.Addr()), length),
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: length, Mask: net.CIDRMask(block.Bits(), bits), Xor: make([]byte, length)})
 }
 
 // within and notWithin match an address of the header.
-func within(offset uint32, block netip.Prefix) []expr.Any {
-	return append(inNet(offset, block), equals(block.Masked().Addr().AsSlice())...)
+func within(s side, block netip.Prefix) []expr.Any {
+	return append(inNet(s, block), equals(block.Masked().Addr().AsSlice())...)
 }
 
-func notWithin(offset uint32, block netip.Prefix) []expr.Any {
-	return append(inNet(offset, block), differs(block.Masked().Addr().AsSlice())...)
+func notWithin(s side, block netip.Prefix) []expr.Any {
+	return append(inNet(s, block), differs(block.Masked().Addr().AsSlice())...)
+}
+
+// isNone matches what is at an offset of a header when it is none of the addresses.
+func isNone(header expr.PayloadBase, offset uint32, addresses ...netip.Addr) (out []expr.Any) {
+	for _, a := range addresses {
+		out = append(out, load(header, offset, uint32(a.BitLen()/8))...)
+		out = append(out, differs(a.AsSlice())...)
+	}
+	return out
 }
 
 func nameIs(key expr.MetaKey, name string) []expr.Any {
@@ -55,6 +78,12 @@ func protocolIs(number byte) []expr.Any {
 
 func etherType(number uint16) []expr.Any {
 	return append([]expr.Any{&expr.Meta{Key: expr.MetaKeyPROTOCOL, Register: 1}}, equals(bigEndian(number))...)
+}
+
+// icmp6 matches the type of a message of ICMPv6.
+func icmp6(kind byte) []expr.Any {
+	out := append(protocolIs(unix.IPPROTO_ICMPV6), load(expr.PayloadBaseTransportHeader, 0, 1)...)
+	return append(out, equals([]byte{kind})...)
 }
 
 func loadPort() []expr.Any { return load(expr.PayloadBaseTransportHeader, 2, 2) }
@@ -83,12 +112,14 @@ func tracked(key expr.CtKey, bits uint32) []expr.Any {
 
 func native(n uint32) []byte { return binary.NativeEndian.AppendUint32(nil, n) }
 
-// mapTo changes the destination to what the map has for the port in register 1.
+// mapTo changes the destination to what the map has for the port in register 1. Registers
+// from 8 on count four bytes each, those below sixteen: the port is behind the address.
 func mapTo(set *nftables.Set) []expr.Any {
-	return []expr.Any{
-		&expr.Lookup{SourceRegister: 1, DestRegister: 1, IsDestRegSet: true, SetID: set.ID, SetName: set.Name},
-		&expr.NAT{Type: expr.NATTypeDestNAT, Family: unix.NFPROTO_IPV4, RegAddrMin: 1, RegProtoMin: secondHalf},
+	to := &expr.NAT{Type: expr.NATTypeDestNAT, Family: unix.NFPROTO_IPV4, RegAddrMin: 1, RegProtoMin: 9}
+	if set.Table.Family == nftables.TableFamilyIPv6 {
+		to.Family, to.RegProtoMin = unix.NFPROTO_IPV6, 2
 	}
+	return []expr.Any{&expr.Lookup{SourceRegister: 1, DestRegister: 1, IsDestRegSet: true, SetID: set.ID, SetName: set.Name}, to}
 }
 
 func masquerade() []expr.Any { return []expr.Any{&expr.Masq{}} }
