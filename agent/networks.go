@@ -20,10 +20,14 @@ type NetworkOptions struct {
 	BridgeSubnet   string
 	// BridgeSubnet6 is a network, empty for one that follows from the machine, or "none".
 	BridgeSubnet6 string
+	CNIMetrics    bool
+	SocketSummary bool
+	SocketDetails bool
+	SNMP          bool
 }
 
 func defaultNetworks() NetworkOptions {
-	return NetworkOptions{CNITimeout: 30 * time.Second, BridgeSubnet: "10.63.0.0/16"}
+	return NetworkOptions{CNITimeout: 30 * time.Second, BridgeSubnet: "10.63.0.0/16", CNIMetrics: true}
 }
 
 func (c *Config) networkFlags(set *flags.Set) {
@@ -34,6 +38,14 @@ func (c *Config) networkFlags(set *flags.Set) {
 	set.String(&c.ContainerDNS, "default_container_dns", "JSON: name servers of container networks whose plugin names none")
 	set.String(&c.BridgeSubnet, "bridge_subnet", "where the network agora/bridge takes its addresses from")
 	set.String(&c.BridgeSubnet6, "bridge_subnet6", "where it takes its IPv6 addresses from, as fd12:3456:789a::/48; empty for a unique local network that follows from the machine, none for IPv4 alone")
+	c.networkStatisticsFlags(set)
+}
+
+func (c *Config) networkStatisticsFlags(set *flags.Set) {
+	set.Bool(&c.CNIMetrics, "network_cni_metrics", "tell in the statistics of containers with networks of their own what passed through their interfaces")
+	set.Bool(&c.SocketSummary, "network_enable_socket_statistics_summary", "count their TCP connections, too")
+	set.Bool(&c.SocketDetails, "network_enable_socket_statistics_details", "tell the round-trip times of these connections, too")
+	set.Bool(&c.SNMP, "network_enable_snmp_statistics", "tell the kernel's counters of IP, ICMP, TCP and UDP in these networks, too")
 }
 
 func (c *Config) checkNetworks() error {

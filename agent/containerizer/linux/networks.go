@@ -194,12 +194,9 @@ func networkVariables(env map[string]string, network *cni.Attached) map[string]s
 	return out
 }
 
-// networkUsage adds what passed through the container's own interfaces.
+// networkUsage adds what the container's own network tells.
 func (c *Containerizer) networkUsage(b *box, out *mesos.ResourceStatistics) {
-	if c.config.Networks == nil || c.config.Networks.Find(string(b.id)) == nil {
-		return
-	}
-	if counters, err := cni.Statistics(b.pid); err == nil { // else it has just ended
-		counters.Fill(out)
+	if c.config.Networks != nil {
+		c.config.Networks.Usage(string(b.id), b.pid, out)
 	}
 }

@@ -45,6 +45,7 @@ type Config struct {
 	// Networks are configurations by the name that containers use, for what
 	// ConfigDir does not have.
 	Networks map[string][]byte
+	Told     Told
 	Log      *slog.Logger
 }
 
@@ -62,6 +63,7 @@ type Isolator struct {
 	ctx    context.Context // ends with Close
 	close  context.CancelFunc
 	wg     sync.WaitGroup
+	noDiag sync.Once // logged
 
 	mu       sync.Mutex
 	attached map[string]*Attached

@@ -48,7 +48,7 @@ func newMachine(t testing.TB, dir string, change ...func(*bridge.Config)) *machi
 		t.Fatal(err)
 	}
 	m.Isolator, err = cni.New(cni.Config{Dir: dir, Builtin: map[string]cni.Plugin{bridge.Type: m.bridge},
-		Networks: map[string][]byte{bridge.Network: []byte(bridge.Configuration)}})
+		Networks: map[string][]byte{bridge.Network: []byte(bridge.Configuration)}, Told: cni.Told{Sockets: true, RoundTrips: true, SNMP: true}})
 	if err != nil {
 		t.Fatal(err)
 	}
