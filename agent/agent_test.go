@@ -441,16 +441,17 @@ func TestBadOptionsAreOneClearLine(t *testing.T) {
 		"--allowed_devices: device /dev": func(c *Config) {
 			c.AllowedDevices = `{"allowed_devices":[{"device":{"path":"/dev/none"},"access":{"read":true}}]}`
 		},
-		"is no range; give the first and": func(c *Config) { c.UsernsRange = "1000" },
-		"--userns=always needs ids":       func(c *Config) { c.Userns = "always" },
-		"namespaces need --launcher=nati": func(c *Config) { c.UsernsRange, c.Launcher = "1000000-2000000", "oci" },
-		"--resources":                     func(c *Config) { c.Resources = "cpus:many" },
-		"--domain":                        func(c *Config) { c.Domain = `{"fault_domain":{"region":{"name":"r"}}}` },
-		"--attributes":                    func(c *Config) { c.Attributes = "rack" },
-		"--master is missing":             func(c *Config) { c.Master = "" },
-		"detection over zk":               func(c *Config) { c.Master = "zk://h:2181/mesos" },
-		"--recover=maybe is unknown":      func(c *Config) { c.Recover = "maybe" },
-		"--executor_environment_variabl":  func(c *Config) { c.ExecutorEnvironmentVariables = "{" },
+		"is no range; give the first and":  func(c *Config) { c.UsernsRange = "1000" },
+		"--userns=always needs ids":        func(c *Config) { c.Userns = "always" },
+		"namespaces need --launcher=nati":  func(c *Config) { c.UsernsRange, c.Launcher = "1000000-2000000", "oci" },
+		"--image_provisioner_backend=aufs": func(c *Config) { c.Backend = "aufs" },
+		"--resources":                      func(c *Config) { c.Resources = "cpus:many" },
+		"--domain":                         func(c *Config) { c.Domain = `{"fault_domain":{"region":{"name":"r"}}}` },
+		"--attributes":                     func(c *Config) { c.Attributes = "rack" },
+		"--master is missing":              func(c *Config) { c.Master = "" },
+		"detection over zk":                func(c *Config) { c.Master = "zk://h:2181/mesos" },
+		"--recover=maybe is unknown":       func(c *Config) { c.Recover = "maybe" },
+		"--executor_environment_variabl":   func(c *Config) { c.ExecutorEnvironmentVariables = "{" },
 	} {
 		config := Default()
 		config.WorkDir, config.Master, config.Port = work, "127.0.0.1:5050", 0

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"agora.dev/agora/agent/rootfs"
 	"agora.dev/agora/internal/flags"
 )
 
@@ -20,6 +21,9 @@ type ImageOptions struct {
 	InsecureRegistries []string
 	ForeignHosts       []string
 	ImageGCConfig      string // JSON, or the file that holds it
+	// Backend is how containers get the files of their images: overlay or copy; empty for
+	// the one that works.
+	Backend string
 
 	FetcherCacheDir     string
 	FetcherCacheSize    int64
@@ -38,6 +42,7 @@ func (c *Config) imageFlags(set *flags.Set) {
 	set.List(&c.InsecureRegistries, "docker_insecure_registries", "registries, as host or host:port, that may be asked by plain http or without a valid certificate; loopback always may")
 	set.List(&c.ForeignHosts, "docker_foreign_hosts", "hosts, as host or host:port, that foreign layers may come from by plain http or at a private address; public ones by https always may")
 	set.String(&c.ImageGCConfig, "image_gc_config", `when unused images are removed, as {"image_disk_headroom":0.1,"image_disk_watch_interval":{"nanoseconds":3600000000000},"excluded_images":["busybox"]}, or the file that holds it; default: by PRUNE_IMAGES only`)
+	set.String(&c.Backend, "image_provisioner_backend", "how containers get the files of their images: overlay, or copy, for file systems where overlayfs does not work; default: overlay where it works, else copy")
 	set.Path(&c.FetcherCacheDir, "fetcher_cache_dir", "directory of the fetcher's cache; default: fetch in the work directory")
 	set.Bytes(&c.FetcherCacheSize, "fetcher_cache_size", "bytes that the fetcher's cache may hold")
 	set.Duration(&c.FetcherStallTimeout, "fetcher_stall_timeout", "time after which a download that brings nothing ends")
@@ -72,6 +77,9 @@ func (c *Config) checkImages() error {
 		return err
 	}
 	if _, err := c.ImageGC(); err != nil {
+		return err
+	}
+	if _, err := rootfs.Parse(c.Backend); err != nil {
 		return err
 	}
 	if c.FetcherCacheSize < 0 || c.FetcherStallTimeout <= 0 {

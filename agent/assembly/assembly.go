@@ -26,6 +26,7 @@ import (
 	"agora.dev/agora/agent/isolators/cgroups"
 	"agora.dev/agora/agent/isolators/secrets"
 	"agora.dev/agora/agent/launcher"
+	"agora.dev/agora/agent/rootfs"
 	"agora.dev/agora/internal/metrics"
 )
 
@@ -89,6 +90,10 @@ func New(ctx context.Context, config agent.Config, log *slog.Logger) (*Stack, er
 	if err != nil {
 		return nil, err
 	}
+	backend, err := rootfs.Parse(config.Backend)
+	if err != nil {
+		return nil, err
+	}
 	networks, err := openNetworks(config, log)
 	if err != nil {
 		return nil, err
@@ -101,7 +106,7 @@ func New(ctx context.Context, config agent.Config, log *slog.Logger) (*Stack, er
 	c, err := linux.New(linux.Config{Launcher: held.launcher, Images: provisioner{store, secrets.Files{Dir: config.SecretsDir}}, Fetcher: fetch, Networks: networks.Isolator,
 		Secrets:   secrets.Files{Dir: config.SecretsDir},
 		HostPaths: linux.HostPaths{Allow: agent.Directories(config.HostPathAllow), Create: agent.Directories(config.HostPathCreate)},
-		Dir:       filepath.Join(runtimeDir(config), "containerizer"), Cgroups: group, Isolation: isolators, Output: output, Log: log})
+		Backend:   backend, Layers: store.Dir(), Dir: filepath.Join(runtimeDir(config), "containerizer"), Cgroups: group, Isolation: isolators, Output: output, Log: log})
 	if err != nil {
 		return nil, errors.Join(err, held.stop(ctx), held.close(), networks.close())
 	}

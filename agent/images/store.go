@@ -119,6 +119,9 @@ func (s *Store) probeXattr() error {
 // store was made without the privilege to write trusted.* attributes.
 func (s *Store) UserXattr() bool { return s.userXattr }
 
+// Dir is the store's directory.
+func (s *Store) Dir() string { return s.dir }
+
 // RootFS returns the layers and the configuration of an image in the store. Builtin
 // images are made on first use.
 func (s *Store) RootFS(ref string) (RootFS, error) {

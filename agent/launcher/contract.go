@@ -11,7 +11,10 @@ package launcher
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"syscall"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -38,6 +41,26 @@ type Request struct {
 type Overlay struct {
 	Lower       []string
 	Upper, Work string
+}
+
+// Data are the options that the overlay is mounted with. The kernel takes a page of them, and
+// no path in which it would see a separator.
+func (o Overlay) Data() (string, error) {
+	for _, dir := range append([]string{o.Upper, o.Work}, o.Lower...) {
+		if strings.ContainsAny(dir, ",:\\") {
+			return "", fmt.Errorf("layer %q: commas, colons and backslashes are not possible in its path", dir)
+		}
+	}
+	lower := slices.Clone(o.Lower)
+	slices.Reverse(lower)
+	data := "lowerdir=" + strings.Join(lower, ":")
+	if o.Upper != "" {
+		data += ",upperdir=" + o.Upper + ",workdir=" + o.Work
+	}
+	if len(data) >= 4096 {
+		return "", fmt.Errorf("%d layers: their paths need %d bytes, and a mount takes 4095", len(o.Lower), len(data))
+	}
+	return data, nil
 }
 
 // Enter describes a process started inside a live container.

@@ -21,6 +21,7 @@ import (
 	"agora.dev/agora/agent/isolators/secrets"
 	"agora.dev/agora/agent/launcher"
 	"agora.dev/agora/agent/launcher/template"
+	"agora.dev/agora/agent/rootfs"
 	mesos "agora.dev/agora/api/mesos/v1"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -38,6 +39,10 @@ type Config struct {
 	HostPaths HostPaths
 	// Networks may be nil: containers that ask for networks are then refused.
 	Networks *cni.Isolator
+	// Backend is how the files of images are provided; Layers is a directory on the file
+	// system of the images, empty for that of Dir.
+	Backend rootfs.Backend
+	Layers  string
 	// Dir holds what containers need beside their sandboxes: upper layers, records.
 	Dir string
 	// Cgroups is the path below which containers have their groups; empty means
@@ -60,6 +65,7 @@ type Containerizer struct {
 	secrets   *secrets.Store
 	watcher   *cgroups.Watcher // nil without memory controller
 	gpus      *gpus            // nil without their isolator
+	backend   rootfs.Backend
 	closing   chan struct{}
 	// failedDestroys counts containers that could not be destroyed.
 	failedDestroys atomic.Uint64
@@ -139,6 +145,9 @@ func New(config Config) (*Containerizer, error) {
 	}
 	c := &Containerizer{config: config, log: config.Log, hierarchy: hierarchy, secrets: files, closing: make(chan struct{}),
 		lives: containerizer.NewLives(), boxes: map[containerizer.ID]*box{}}
+	if err := c.chooseBackend(); err != nil {
+		return nil, err
+	}
 	if c.gpus, err = openGPUs(config.Isolation); err != nil {
 		return nil, err
 	}

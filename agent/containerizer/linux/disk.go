@@ -4,10 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"maps"
-	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -123,31 +119,14 @@ func (c *Containerizer) diskUsage(ctx context.Context, id containerizer.ID, q di
 	if err != nil || !q.Sandbox {
 		return total, err
 	}
-	for _, dir := range c.writable(id) {
-		bytes, err := disk.Usage(ctx, dir)
+	for _, w := range c.writable(id) {
+		bytes, err := disk.Usage(ctx, w.dir)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return total, err
 		}
-		total += bytes
+		total += bytes - min(bytes, w.image)
 	}
 	return total, nil
-}
-
-// writable are the directories where what a container and those nested in it change in images is kept.
-func (c *Containerizer) writable(id containerizer.ID) (out []string) {
-	c.mu.Lock()
-	ids := slices.Collect(maps.Keys(c.boxes))
-	c.mu.Unlock()
-	for _, each := range ids {
-		if each != id && !strings.HasPrefix(string(each), string(id)+".") {
-			continue
-		}
-		out = append(out, filepath.Join(c.dir(each), "upper"))
-		if found, err := filepath.Glob(filepath.Join(c.dir(each), "volume*", "upper")); err == nil {
-			out = append(out, found...)
-		}
-	}
-	return out
 }
 
 // measures reports whether disk usage is looked at.

@@ -15,6 +15,7 @@ import (
 	"agora.dev/agora/agent/containerizer/linux"
 	"agora.dev/agora/agent/launcher/launchertest"
 	"agora.dev/agora/agent/launcher/native"
+	"agora.dev/agora/agent/rootfs"
 	mesos "agora.dev/agora/api/mesos/v1"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -60,7 +61,7 @@ func newWorld(t *testing.T, change ...func(*linux.Config)) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { fast.Close() })
-	config := linux.Config{Launcher: fast, Images: image, Dir: filepath.Join(dir, "containerizer"), Cgroups: "/agora-test-" + filepath.Base(filepath.Dir(dir))}
+	config := linux.Config{Launcher: fast, Images: image, Dir: filepath.Join(dir, "containerizer"), Cgroups: "/agora-test-" + filepath.Base(filepath.Dir(dir)), Backend: rootfs.Backend(os.Getenv(backendOfTests))}
 	for _, f := range change {
 		f(&config)
 	}

@@ -18,7 +18,6 @@ const SandboxInImage = "/mnt/mesos/sandbox"
 
 // prepare describes the container to the launcher.
 func (c *Containerizer) prepare(ctx context.Context, b *box, spec containerizer.Spec, root *RootFS) (launcher.Request, error) {
-	dir := c.dir(spec.ID)
 	out := launcher.Request{ID: string(spec.ID), Pause: spec.Command == nil,
 		Stdout: filepath.Join(spec.Sandbox, "stdout"), Stderr: filepath.Join(spec.Sandbox, "stderr")}
 	if err := makeOutput(spec.Sandbox); err != nil {
@@ -32,12 +31,9 @@ func (c *Containerizer) prepare(ctx context.Context, b *box, spec containerizer.
 	sandbox := spec.Sandbox
 	if root != nil && !out.Pause {
 		sandbox = SandboxInImage
-		oci.Root.Path = filepath.Join(dir, "root")
-		out.Overlay = &launcher.Overlay{Lower: root.Layers, Upper: filepath.Join(dir, "upper"), Work: filepath.Join(dir, "work")}
-		for _, d := range []string{oci.Root.Path, out.Overlay.Upper, out.Overlay.Work} {
-			if err := os.MkdirAll(d, 0o755); err != nil {
-				return out, err
-			}
+		var err error
+		if oci.Root.Path, out.Overlay, err = c.makeRoot(ctx, b, root.Layers); err != nil {
+			return out, err
 		}
 		if c.networkOf(spec.ID) == nil {
 			oci.Mounts = append(oci.Mounts, hostFiles()...)

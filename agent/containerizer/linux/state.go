@@ -24,6 +24,8 @@ type state struct {
 	// GPUs are its own, by index.
 	GPUs   []int    `json:",omitempty"`
 	Layers []string `json:",omitempty"` // of its image
+	// Copies are what it has of images in place of overlays.
+	Copies []copied `json:",omitempty"`
 	// NetClass is the container's class of network packets; 0 for none.
 	NetClass uint32 `json:",omitempty"`
 	// UserFirst is the machine's id of the container's root; 0 without a user namespace. A

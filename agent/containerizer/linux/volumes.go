@@ -12,7 +12,9 @@ import (
 	"strings"
 
 	"agora.dev/agora/agent/containerizer"
+	"agora.dev/agora/agent/launcher"
 	"agora.dev/agora/agent/launcher/native"
+	"agora.dev/agora/agent/rootfs"
 	mesos "agora.dev/agora/api/mesos/v1"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -252,7 +254,7 @@ func (p placing) secret(ctx context.Context, m *specs.Mount, secret *mesos.Secre
 }
 
 // image mounts an image's files: its only layer, or an overlay, written to a directory of
-// the container's own.
+// the container's own, or a copy.
 func (p placing) image(ctx context.Context, m *specs.Mount, v *mesos.Volume) error {
 	if p.config.Images == nil {
 		return errors.New("this agent provides no images")
@@ -265,36 +267,41 @@ func (p placing) image(ctx context.Context, m *specs.Mount, v *mesos.Volume) err
 		return errors.New(textUsersLayers)
 	}
 	readOnly := v.GetMode() == mesos.Volume_RO
-	if readOnly && len(image.Layers) == 1 {
+	if mapped := p.b.UserFirst != 0; readOnly && len(image.Layers) == 1 && !(mapped && p.backend == rootfs.Copy) {
 		m.Source = image.Layers[0]
 		return nil
 	}
-	lower := slices.Clone(image.Layers)
-	slices.Reverse(lower)
-	data := []string{"lowerdir=" + strings.Join(lower, ":")}
-	dirs := lower
+	dir := filepath.Join(p.dir(p.spec.ID), "volume"+strconv.Itoa(p.index))
+	o := launcher.Overlay{Lower: image.Layers}
 	if !readOnly {
-		dir := filepath.Join(p.dir(p.spec.ID), "volume"+strconv.Itoa(p.index))
-		upper, work := filepath.Join(dir, "upper"), filepath.Join(dir, "work")
-		for _, d := range []string{upper, work} {
-			if err := os.MkdirAll(d, 0o755); err != nil {
-				return err
-			}
-		}
-		if p.b.UserFirst != 0 {
-			if err := os.Chown(upper, int(p.b.UserFirst), int(p.b.UserFirst)); err != nil {
-				return err
-			}
-		}
-		data, dirs = append(data, "upperdir="+upper, "workdir="+work), append(dirs, upper)
+		o.Upper, o.Work = filepath.Join(dir, "upper"), filepath.Join(dir, "work")
 	}
-	for _, dir := range dirs {
-		if strings.ContainsAny(dir, ",:\\") {
-			return fmt.Errorf("layer %q: commas, colons and backslashes are not possible in its path", dir)
+	copies, err := p.copies(p.spec.ID, o)
+	if err != nil {
+		return err
+	}
+	if copies {
+		m.Source, err = p.copyImage(ctx, p.b, filepath.Base(dir), image.Layers)
+		m.UIDMappings, m.GIDMappings = nil, nil // its owners are the container's
+		return err
+	}
+	return p.overlay(m, o)
+}
+
+// overlay mounts layers; what is changed belongs to the container's root.
+func (p placing) overlay(m *specs.Mount, o launcher.Overlay) error {
+	if o.Upper != "" {
+		err := errors.Join(os.MkdirAll(o.Upper, 0o755), os.MkdirAll(o.Work, 0o755), os.Chown(o.Upper, int(p.b.UserFirst), int(p.b.UserFirst)))
+		if err != nil {
+			return err
 		}
+	}
+	data, err := o.Data()
+	if err != nil {
+		return err
 	}
 	m.Type, m.Source = "overlay", "overlay"
-	m.Options = append(slices.DeleteFunc(m.Options, func(o string) bool { return o == "rbind" }), data...)
+	m.Options = append(slices.DeleteFunc(m.Options, func(o string) bool { return o == "rbind" }), strings.Split(data, ",")...)
 	return nil
 }
 

@@ -19,7 +19,7 @@ var contract = []struct {
 	{"RestartFindsContainers", restartFinds}, {"EndIsRecordedWithoutLauncher", endWithout},
 	{"Walls", walls}, {"ProbeFindsNoWayOut", probing}, {"TerminalLosesNothing", terminal}, {"TerminalTakesInput", terminalInput}, {"EndWaitsForLastWords", lastWords}, {"MissingCommand", missingCommand}, {"MemoryLimitKillsAlone", memoryLimit}, {"LimitsAreWritten", limitsAreWritten},
 	{"PidsLimit", pidsLimit}, {"HundredAtOnceLeaveNothing", manyAtOnce}, {"LinksDoNotLeadOut", targetLinks},
-	{"EndsAtOnceAreOneEnd", endsAtOnce},
+	{"EndsAtOnceAreOneEnd", endsAtOnce}, {"RootNeedNotBeAnOverlay", plainRoot},
 }
 
 // Run checks a launcher against the contract.

@@ -1,7 +1,6 @@
 package native
 
 import (
-	"fmt"
 	"path"
 	"strconv"
 	"strings"
@@ -202,24 +201,3 @@ func (c *compiler) makeCwd() {
 }
 
 func (c *compiler) hostRoot() bool { return c.spec.Root == nil || c.spec.Root.Path == "/" }
-
-func overlayData(o *launcher.Overlay) (string, error) {
-	dirs := append([]string{o.Upper, o.Work}, o.Lower...)
-	for _, dir := range dirs {
-		if strings.ContainsAny(dir, ",:\\") {
-			return "", fmt.Errorf("layer %q: commas, colons and backslashes are not possible in its path", dir)
-		}
-	}
-	lower := make([]string, 0, len(o.Lower))
-	for i := len(o.Lower) - 1; i >= 0; i-- {
-		lower = append(lower, o.Lower[i])
-	}
-	data := "lowerdir=" + strings.Join(lower, ":")
-	if o.Upper != "" {
-		data += ",upperdir=" + o.Upper + ",workdir=" + o.Work
-	}
-	if len(data) >= 4096 {
-		return "", fmt.Errorf("%d layers: their paths need %d bytes, and a mount takes 4095", len(o.Lower), len(data))
-	}
-	return data, nil
-}

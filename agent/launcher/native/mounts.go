@@ -57,7 +57,7 @@ func (c *compiler) mountRoot() error {
 		where = c.spec.Root.Path
 		at := c.p.String(where)
 		if c.overlay != nil {
-			data, err := overlayData(c.overlay)
+			data, err := c.overlay.Data()
 			if err != nil {
 				return err
 			}

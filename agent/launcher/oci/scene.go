@@ -1,9 +1,7 @@
 package oci
 
 import (
-	"fmt"
 	"os"
-	"strings"
 
 	"agora.dev/agora/agent/launcher"
 	"agora.dev/agora/agent/launcher/shim"
@@ -54,7 +52,7 @@ func (s scene) program(argv []string) (*shim.Program, error) {
 		s.mountInner(p)
 	}
 	if s.overlay != nil {
-		data, err := overlayData(s.overlay)
+		data, err := s.overlay.Data()
 		if err != nil {
 			return nil, err
 		}
@@ -128,24 +126,4 @@ func (h held) mountPoint(dir bool) error {
 		return os.Mkdir(h.place, 0o700)
 	}
 	return os.WriteFile(h.place, nil, 0o600)
-}
-
-func overlayData(o *launcher.Overlay) (string, error) {
-	for _, dir := range append([]string{o.Upper, o.Work}, o.Lower...) {
-		if strings.ContainsAny(dir, ",:\\") {
-			return "", fmt.Errorf("layer %q: commas, colons and backslashes are not possible in its path", dir)
-		}
-	}
-	lower := make([]string, 0, len(o.Lower))
-	for i := len(o.Lower) - 1; i >= 0; i-- {
-		lower = append(lower, o.Lower[i])
-	}
-	data := "lowerdir=" + strings.Join(lower, ":")
-	if o.Upper != "" {
-		data += ",upperdir=" + o.Upper + ",workdir=" + o.Work
-	}
-	if len(data) >= 4096 {
-		return "", fmt.Errorf("%d layers: their paths need %d bytes, and a mount takes 4095", len(o.Lower), len(data))
-	}
-	return data, nil
 }
