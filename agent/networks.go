@@ -16,6 +16,7 @@ type NetworkOptions struct {
 	CNIPluginsDir  string // several, separated by colons
 	CNITimeout     time.Duration
 	CNIRootPersist bool
+	CNICollect     bool
 	ContainerDNS   string
 	BridgeSubnet   string
 	// BridgeSubnet6 is a network, empty for one that follows from the machine, or "none".
@@ -35,6 +36,7 @@ func (c *Config) networkFlags(set *flags.Set) {
 	set.String(&c.CNIPluginsDir, "network_cni_plugins_dir", "directories of CNI plugins, separated by colons")
 	set.Duration(&c.CNITimeout, "network_cni_timeout", "time for the plugins of one network to answer, then they are killed")
 	set.Bool(&c.CNIRootPersist, "network_cni_root_dir_persist", "accepted for compatibility; what was attached always survives a reboot")
+	set.Bool(&c.CNICollect, "network_cni_gc", "as the agent starts, have plugins of CNI 1.1 give back what no container of this agent has (GC); only where no other agent or runtime uses these networks")
 	set.String(&c.ContainerDNS, "default_container_dns", "JSON: name servers of container networks whose plugin names none")
 	set.String(&c.BridgeSubnet, "bridge_subnet", "where the network agora/bridge takes its addresses from")
 	set.String(&c.BridgeSubnet6, "bridge_subnet6", "where it takes its IPv6 addresses from, as fd12:3456:789a::/48; empty for a unique local network that follows from the machine, none for IPv4 alone")

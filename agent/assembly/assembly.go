@@ -114,12 +114,13 @@ func New(ctx context.Context, config agent.Config, log *slog.Logger) (*Stack, er
 	if err != nil {
 		return nil, errors.Join(err, c.Close(), held.stop(ctx), held.close(), networks.close())
 	}
-	timers := map[string]*metrics.Timer{"containerizer/mesos/provisioner/docker_store/image_pull_ms": pulls}
+	timers := networks.Timers()
+	timers["containerizer/mesos/provisioner/docker_store/image_pull_ms"] = pulls
 	if engine != nil {
 		timers["containerizer/docker/image_pull_ms"] = engine.Pulls()
 	}
 	return &Stack{Containerizer: composed, Images: pruner{store, c}, Store: store, collect: collectImages(gc, store, pruner{store, c}, log), linux: c, docker: engine, launcher: held, networks: networks, cgroups: group,
-		missing: missing(), figures: []func(func(string, float64)){fetch.Figures, c.Figures}, Timers: timers}, nil
+		missing: missing(), figures: []func(func(string, float64)){fetch.Figures, c.Figures, networks.Figures}, Timers: timers}, nil
 }
 
 // Close ends the containerizer's own work and lets go of the launcher. Containers run on.

@@ -40,7 +40,7 @@ func openNetworks(config agent.Config, log *slog.Logger) (*networks, error) {
 	own := []byte(bridge.Configuration)
 	i, err := cni.New(cni.Config{Dir: dir, ConfigDir: config.CNIConfigDir, PluginDirs: filepath.SplitList(config.CNIPluginsDir),
 		Timeout: config.CNITimeout, DNS: dns, Builtin: map[string]cni.Plugin{bridge.Type: b},
-		Networks: map[string][]byte{bridge.Network: own, bridge.MarathonName: own}, Log: log,
+		Networks: map[string][]byte{bridge.Network: own, bridge.MarathonName: own}, Collect: config.CNICollect, Log: log,
 		Told: cni.Told{NoTraffic: !config.CNIMetrics, Sockets: config.SocketSummary, RoundTrips: config.SocketDetails, SNMP: config.SNMP}})
 	if err != nil {
 		return nil, errors.Join(err, b.Close())

@@ -45,8 +45,11 @@ type Config struct {
 	// Networks are configurations by the name that containers use, for what
 	// ConfigDir does not have.
 	Networks map[string][]byte
-	Told     Told
-	Log      *slog.Logger
+	// Collect has plugins give back, as the agent starts, what no container of this agent
+	// has (GC of CNI 1.1). Nobody else may use the networks of ConfigDir then.
+	Collect bool
+	Told    Told
+	Log     *slog.Logger
 }
 
 // Plugin is a CNI plugin that needs no program. Config is what a program reads from its
@@ -64,6 +67,10 @@ type Isolator struct {
 	close  context.CancelFunc
 	wg     sync.WaitGroup
 	noDiag sync.Once // logged
+	counts counts
+
+	// collecting is held by who collects, shared by who attaches.
+	collecting sync.RWMutex
 
 	mu       sync.Mutex
 	attached map[string]*Attached
@@ -91,6 +98,8 @@ type Attached struct {
 	Files map[string]string
 	// Infos describe each attachment, with addresses, as for a ContainerStatus.
 	Infos []*mesos.NetworkInfo
+	// Broken says of a network what is wrong with the container in it.
+	Broken map[string]string
 }
 
 // New opens the directory of an isolator.
@@ -127,7 +136,20 @@ func (i *Isolator) dir(container string) string { return filepath.Join(i.contain
 // Attach makes a network namespace and attaches it to each network. After an error
 // nothing is left, or is being taken down.
 func (i *Isolator) Attach(ctx context.Context, r Request) (*Attached, error) {
+	i.collecting.RLock()
+	defer i.collecting.RUnlock()
 	defer i.turn(r.Container)()
+	began := time.Now()
+	out, err := i.join(ctx, r)
+	if err != nil {
+		i.counts.attachErrors.Add(1)
+		return nil, err
+	}
+	i.counts.attach.Observe(time.Since(began))
+	return out, nil
+}
+
+func (i *Isolator) join(ctx context.Context, r Request) (*Attached, error) {
 	var wanted []*attachment
 	for _, info := range r.Networks {
 		if info.GetName() == "" {
@@ -203,17 +225,24 @@ func (i *Isolator) Find(container string) *Attached {
 func (i *Isolator) Detach(ctx context.Context, container string) error {
 	defer i.turn(container)()
 	i.mu.Lock()
+	known := i.attached[container] != nil
 	delete(i.attached, container)
 	busy := i.retrying[container]
 	i.mu.Unlock()
 	if busy {
 		return nil
 	}
+	began := time.Now()
 	err := i.detach(ctx, container)
 	if err != nil {
+		i.counts.detachErrors.Add(1)
 		i.later(container, err)
+		return err
 	}
-	return err
+	if known { // else it was on the host's network
+		i.counts.detach.Observe(time.Since(began))
+	}
+	return nil
 }
 
 func (i *Isolator) detach(ctx context.Context, container string) error {
@@ -284,7 +313,7 @@ func (i *Isolator) later(container string, cause error) {
 }
 
 // Recover takes up the containers that live and has the networks of all others taken
-// down in the background.
+// down in the background. Then it asks plugins how networks are.
 func (i *Isolator) Recover(live []string) error {
 	entries, err := os.ReadDir(i.containers())
 	if err != nil {
@@ -296,6 +325,8 @@ func (i *Isolator) Recover(live []string) error {
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	whole := true // every live container is known
+	var ending sync.WaitGroup
 	for _, e := range entries {
 		id := e.Name()
 		record, err := load(i.dir(id))
@@ -303,10 +334,19 @@ func (i *Isolator) Recover(live []string) error {
 			i.attached[id] = i.describe(record)
 			continue
 		}
+		whole = whole && !alive[id]
 		if !alive[id] {
-			i.wg.Go(func() { _ = i.Detach(i.ctx, id) })
+			ending.Add(1)
+			i.wg.Go(func() {
+				defer ending.Done()
+				_ = i.Detach(i.ctx, id)
+			})
 		}
 	}
+	i.wg.Go(func() {
+		ending.Wait()
+		i.survey(whole)
+	})
 	return nil
 }
 

@@ -69,7 +69,7 @@ var errUnknownNetwork = errors.New("unknown: no configuration in --network_cni_c
 func (i *Isolator) find(name string) (map[string]any, error) {
 	var broken error
 	if i.config.ConfigDir != "" {
-		files, err := libcni.ConfFiles(i.config.ConfigDir, []string{".conf", ".conflist", ".json"})
+		files, err := configFiles(i.config.ConfigDir)
 		if err != nil {
 			return nil, err
 		}
@@ -92,6 +92,10 @@ func (i *Isolator) find(name string) (map[string]any, error) {
 		return nil, fmt.Errorf("%w; not readable: %w", errUnknownNetwork, broken)
 	}
 	return nil, errUnknownNetwork
+}
+
+func configFiles(dir string) ([]string, error) {
+	return libcni.ConfFiles(dir, []string{".conf", ".conflist", ".json"})
 }
 
 func readConfig(file string) (map[string]any, error) {
@@ -186,12 +190,17 @@ func withMetadata(config map[string]any, info *mesos.NetworkInfo) (json.RawMessa
 		args["org.apache.mesos"] = map[string]any{"network_info": json.RawMessage(b)}
 		plugin["args"] = args
 	}
-	if _, isList := config["plugins"]; !isList {
-		version, name := config["cniVersion"], config["name"]
-		if version == nil {
-			version = "0.2.0" // the oldest: what a configuration without a version means
-		}
-		config = map[string]any{"cniVersion": version, "name": name, "plugins": []any{config}}
+	return json.Marshal(asList(config))
+}
+
+// asList makes a list of one of a single plugin.
+func asList(config map[string]any) map[string]any {
+	if _, isList := config["plugins"]; isList {
+		return config
 	}
-	return json.Marshal(config)
+	version, name := config["cniVersion"], config["name"]
+	if version == nil {
+		version = "0.2.0" // the oldest: what a configuration without a version means
+	}
+	return map[string]any{"cniVersion": version, "name": name, "plugins": []any{config}}
 }

@@ -63,6 +63,13 @@ func load(dir string) (*record, error) {
 	return r, nil
 }
 
+// list is the name in the configuration, which plugins know.
+func (a *attachment) list() string {
+	var config struct{ Name string }
+	_ = json.Unmarshal(a.Config, &config)
+	return config.Name
+}
+
 // keep takes what matters of a result of any version.
 func (a *attachment) keep(result types.Result) error {
 	r, err := types100.GetResult(result)

@@ -37,7 +37,7 @@ const (
 )
 
 // Configuration is the network as CNI wants it described.
-const Configuration = `{"cniVersion":"1.0.0","name":"agora-bridge","plugins":[{"type":"agora-bridge","capabilities":{"portMappings":true}}]}`
+const Configuration = `{"cniVersion":"1.1.0","name":"agora-bridge","plugins":[{"type":"agora-bridge","capabilities":{"portMappings":true}}]}`
 
 // Config is what a bridge needs to know.
 type Config struct {
@@ -147,6 +147,7 @@ type request struct {
 	RuntimeConfig struct {
 		PortMappings []Port `json:"portMappings"`
 	} `json:"runtimeConfig"`
+	Valid []types.GCAttachment `json:"cni.dev/valid-attachments"`
 
 	container, namespace, name string
 }
@@ -178,6 +179,14 @@ func (b *Bridge) Run(ctx context.Context, config []byte, environment map[string]
 		return b.result(r, l)
 	case "DEL":
 		return nil, b.del(r)
+	case "VERSION":
+		return versions()
+	case "STATUS":
+		return nil, b.status()
+	case "CHECK":
+		return nil, b.check(r)
+	case "GC":
+		return nil, b.collect(r)
 	default:
 		return nil, fmt.Errorf("%s: command %s is not supported", Type, command)
 	}

@@ -16,6 +16,8 @@ import (
 const (
 	blockBits  = 22
 	blockBits6 = 64
+	// capacity leaves out network, gateway and broadcast.
+	capacity = 1<<(32-blockBits) - 3
 )
 
 // lease is an address in use. Its file is named after the address.
