@@ -110,7 +110,7 @@ func New(ctx context.Context, config agent.Config, log *slog.Logger) (*Stack, er
 	if err != nil {
 		return nil, errors.Join(err, held.stop(ctx), held.close(), networks.close())
 	}
-	composed, engine, err := compose(ctx, config, c, fetch, all, log)
+	composed, engine, err := compose(ctx, config, c, docker.Config{Fetcher: fetch, Logins: all, Output: output, GPUs: isolators.GPUs, Log: log})
 	if err != nil {
 		return nil, errors.Join(err, c.Close(), held.stop(ctx), held.close(), networks.close())
 	}

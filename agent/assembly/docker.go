@@ -2,7 +2,6 @@ package assembly
 
 import (
 	"context"
-	"log/slog"
 	"path/filepath"
 	"slices"
 
@@ -11,19 +10,19 @@ import (
 	"agora.dev/agora/agent/containerizer/composing"
 	"agora.dev/agora/agent/containerizer/docker"
 	"agora.dev/agora/agent/containerizer/linux"
-	"agora.dev/agora/agent/images/logins"
 )
 
 // compose puts the containerizers together that an agent's options name. The Engine is nil when
-// it is not among them.
-func compose(ctx context.Context, config agent.Config, own *linux.Containerizer, fetch docker.Fetcher, all logins.Logins, log *slog.Logger) (containerizer.Containerizer, *docker.Containerizer, error) {
+// it is not among them; given is what of its options comes from elsewhere.
+func compose(ctx context.Context, config agent.Config, own *linux.Containerizer, given docker.Config) (containerizer.Containerizer, *docker.Containerizer, error) {
 	if !slices.Contains(config.Containerizers, "docker") {
 		return own, nil, nil
 	}
-	engine, err := docker.New(ctx, docker.Config{Socket: config.DockerSocket, Agent: name(config.WorkDir), Dir: filepath.Join(runtimeDir(config), "docker"),
-		Fetcher: fetch, Logins: all, RemoveDelay: config.DockerRemoveDelay, KeepOrphans: !config.DockerKillOrphans, Log: log,
-		Rules: docker.Rules{Privileged: config.DockerAllowPrivileged, HostPaths: agent.Directories(config.HostPathAllow),
-			CFS: config.CgroupsEnableCFS, CgroupParent: config.DockerCgroupParent}})
+	given.Socket, given.Agent, given.Dir = config.DockerSocket, name(config.WorkDir), filepath.Join(runtimeDir(config), "docker")
+	given.RemoveDelay, given.KeepOrphans = config.DockerRemoveDelay, !config.DockerKillOrphans
+	given.Rules = docker.Rules{Privileged: config.DockerAllowPrivileged, HostPaths: agent.Directories(config.HostPathAllow),
+		CFS: config.CgroupsEnableCFS, CgroupParent: config.DockerCgroupParent}
+	engine, err := docker.New(ctx, given)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"agora.dev/agora/agent"
 	"agora.dev/agora/agent/containerizer/linux"
 	"agora.dev/agora/agent/isolators/cgroups"
+	"agora.dev/agora/agent/isolators/gpu"
 	"agora.dev/agora/agent/isolators/perf"
 )
 
@@ -51,7 +52,7 @@ func isolation(config agent.Config) (linux.Isolation, error) {
 		Capabilities: policy, Seccomp: config.Seccomp(), Devices: devices,
 		DisallowSharingPID: config.DisallowSharingPID, DisallowSharingIPC: config.DisallowSharingIPC, ShmSize: config.DefaultShmSize,
 		Ports:      linux.Ports{Rules: rules, Interval: config.ContainerPortsWatchInterval},
-		GPUs:       linux.GPUs{Driver: driver, Offered: gpus},
+		GPUs:       gpu.Supply{Driver: driver, Pool: gpu.NewPool(gpus)},
 		Disk:       linux.Disk{WatchInterval: config.ContainerDiskWatchInterval, Enforce: config.EnforceDiskQuota},
 		NetClasses: classes, Perf: linux.Perf{Events: events, Interval: config.PerfInterval, Duration: config.PerfDuration},
 	}, nil

@@ -100,6 +100,16 @@ type Spec struct {
 	UserNamespace string
 }
 
+// Variable is one of the command's environment, or of what the agent adds; empty for none.
+func (s Spec) Variable(name string) string {
+	for _, v := range s.Command.GetEnvironment().GetVariables() {
+		if v.GetName() == name {
+			return v.GetValue()
+		}
+	}
+	return s.Env[name]
+}
+
 // PersistentVolume is a directory of the host that a container sees at ContainerPath, relative
 // to its sandbox or absolute in its image.
 type PersistentVolume struct {

@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -109,6 +110,28 @@ func TestWhatCannotBeSaidIsRefusedByName(t *testing.T) {
 	} {
 		if _, err := describe(dockerSpec(change), "a", Rules{HostPaths: []string{"/srv"}}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+}
+
+// The Engine's own log of a container is bounded, unless the task says otherwise.
+func TestTheEnginesLogStaysBounded(t *testing.T) {
+	for _, c := range []struct {
+		change []func(*containerizer.Spec)
+		kind   string
+		want   map[string]string
+	}{
+		{nil, "json-file", map[string]string{"max-size": "10m", "max-file": "2"}},
+		{[]func(*containerizer.Spec){with("log-driver", "json-file"), with("log-opt", "max-size=1m")}, "json-file", map[string]string{"max-size": "1m", "max-file": "2"}},
+		{[]func(*containerizer.Spec){with("log-driver", "local"), with("log-opt", "max-file=3")}, "local", map[string]string{"max-file": "3"}},
+	} {
+		got, err := describe(dockerSpec(func(s *containerizer.Spec) {
+			for _, change := range c.change {
+				change(s)
+			}
+		}), "a", Rules{})
+		if log := got.HostConfig.LogConfig; err != nil || log.Type != c.kind || !maps.Equal(log.Config, c.want) {
+			t.Errorf("got %v, %v; want %s %v", log, err, c.kind, c.want)
 		}
 	}
 }

@@ -15,13 +15,16 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/moby/moby/client"
 
 	"agora.dev/agora/agent/containerizer"
+	"agora.dev/agora/agent/containerlogger"
 	"agora.dev/agora/agent/images/logins"
+	"agora.dev/agora/agent/isolators/gpu"
 	mesos "agora.dev/agora/api/mesos/v1"
 	"agora.dev/agora/internal/metrics"
 )
@@ -48,6 +51,10 @@ type Config struct {
 	Logins logins.Logins
 	// RemoveDelay is how long the Engine keeps a container that has ended.
 	RemoveDelay time.Duration
+	// Output bounds what containers that ask for nothing else write to stdout and stderr.
+	Output containerlogger.Bounds
+	// GPUs are shared with the other containerizers of the agent.
+	GPUs gpu.Supply
 	// KeepOrphans leaves containers of this agent alone that nobody knows.
 	KeepOrphans bool
 	Log         *slog.Logger
@@ -89,7 +96,9 @@ type box struct {
 	ready  chan struct{}           // closed when its launch has ended, well or not
 	ended  chan struct{}
 	result containerizer.Termination // set before ended is closed
+	over   chan struct{}             // closed when it has ended, and its output may still be on its way
 	copied chan struct{}             // closed when its output is in the sandbox
+	heard  atomic.Int64              // entries of its output that were copied
 
 	// Guarded by the containerizer's mutex.
 	pid  int
@@ -163,7 +172,7 @@ func (c *Containerizer) begin(id containerizer.ID, adopted bool, cancel context.
 	if err := c.lives.Begin(id, adopted); err != nil {
 		return nil, err
 	}
-	b := &box{id: id, cancel: cancel, ready: make(chan struct{}), ended: make(chan struct{}), copied: make(chan struct{})}
+	b := &box{id: id, cancel: cancel, ready: make(chan struct{}), ended: make(chan struct{}), over: make(chan struct{}), copied: make(chan struct{})}
 	c.boxes[id] = b
 	return b, nil
 }
@@ -196,6 +205,7 @@ func (c *Containerizer) end(b *box, result containerizer.Termination) {
 	b.result = result
 	orphans := c.lives.End(b.id)
 	c.mu.Unlock()
+	c.releaseGPUs(b.id)
 	for _, id := range orphans {
 		if err := c.Destroy(c.ctx, id); err != nil && c.ctx.Err() == nil {
 			c.log.Error("command in an ended container not destroyed", "container", id, "error", err)
@@ -214,4 +224,5 @@ func (c *Containerizer) forget(b *box) {
 	c.lives.End(b.id)
 	c.lives.Forget(b.id)
 	delete(c.boxes, b.id)
+	c.releaseGPUs(b.id)
 }

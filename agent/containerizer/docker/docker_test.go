@@ -161,7 +161,7 @@ func TestDockerEngine(t *testing.T) {
 		"OutputAndStatus": outputAndStatus, "ResourcesHold": resourcesHold, "AgentRestarts": agentRestarts, "OrphansGo": orphansGo, "Sessions": sessions,
 		"FailedLaunchLeavesNothing": failedLaunch, "VolumesStayInside": volumesStayInside, "PortsLeadIn": portsLeadIn, "KeptForAWhile": keptForAWhile,
 		"DelayedRemovalSparesTheNext": delayedRemoval,
-		"StreamsInterleave":           streamsInterleave, "LongLinesOfATerminal": longLines, "FullDisk": fullDisk,
+		"StreamsInterleave":           streamsInterleave, "LongLinesOfATerminal": longLines, "FullDisk": fullDisk, "OutputIsBounded": outputIsBounded, "GPUsHaveOneOwner": gpusHaveOneOwner, "ImagesAskForTheDriver": imagesAskForTheDriver,
 		"ProgramThatIsNotThere": noProgram, "ClosedSessionsAreForgotten": sessionsAreForgotten, "DestroyedDuringLaunch": destroyedDuringLaunch,
 		"AskedDuringLaunch": askedDuringLaunch, "PathsWithColons": pathsWithColons,
 	} {

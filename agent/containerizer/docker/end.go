@@ -30,17 +30,27 @@ func (c *Containerizer) watch(b *box) {
 		if state != nil {
 			result = c.termination(b, state)
 		}
-		select {
-		case <-b.copied:
-		case <-time.After(lastWords):
-		case <-c.ctx.Done():
-		}
+		close(b.over)
+		c.awaitOutput(b)
 		c.end(b, result)
 	})
 }
 
-// lastWords bounds the wait for the rest of the output after the end.
+// lastWords bounds the wait for the rest of the output after the end, while none comes.
 const lastWords = 5 * time.Second
+
+func (c *Containerizer) awaitOutput(b *box) {
+	for heard := int64(-1); heard != b.heard.Load(); {
+		heard = b.heard.Load()
+		select {
+		case <-b.copied:
+			return
+		case <-time.After(lastWords):
+		case <-c.ctx.Done():
+			return
+		}
+	}
+}
 
 // awaitEnd returns the final state of a container, or nil when the Engine does not have it, or this
 // agent ends. An Engine that is being restarted is waited for.

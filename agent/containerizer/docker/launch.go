@@ -87,39 +87,59 @@ func (c *Containerizer) launch(ctx context.Context, spec containerizer.Spec) (in
 	if err != nil {
 		return 0, fmt.Errorf("container %s: %w", spec.ID, err)
 	}
-	if err := c.provide(ctx, options.Config.Image, spec.Container.GetDocker().GetForcePullImage()); err != nil {
-		return 0, fmt.Errorf("provision image of container %s: %w", spec.ID, err)
-	}
-	if err := c.advance(spec.ID, containerizer.Preparing, containerizer.Fetching); err != nil {
-		return 0, err
-	}
-	if err := c.fetch(ctx, spec); err != nil {
-		return 0, fmt.Errorf("fetch for container %s: %w", spec.ID, err)
-	}
-	if err := makeSources(spec.Sandbox, options.HostConfig.Mounts); err != nil {
+	bounds, err := c.config.Output.For(spec.Variable)
+	if err != nil {
 		return 0, fmt.Errorf("container %s: %w", spec.ID, err)
 	}
-	if err := c.advance(spec.ID, containerizer.Launching); err != nil {
+	if err := c.prepare(ctx, spec, &options); err != nil {
 		return 0, err
 	}
-	if err := c.erase(ctx, spec.ID); err != nil { // one of this name that had ended
+	return c.start(ctx, spec.ID, options, output{spec.Sandbox, options.Config.Tty, &bounds})
+}
+
+// prepare provides what a container needs on this host.
+func (c *Containerizer) prepare(ctx context.Context, spec containerizer.Spec, options *client.ContainerCreateOptions) error {
+	if err := c.provide(ctx, options.Config.Image, spec.Container.GetDocker().GetForcePullImage()); err != nil {
+		return fmt.Errorf("provision image of container %s: %w", spec.ID, err)
+	}
+	if err := c.advance(spec.ID, containerizer.Preparing); err != nil {
+		return err
+	}
+	if err := c.giveGPUs(ctx, spec, options); err != nil {
+		return fmt.Errorf("container %s: %w", spec.ID, err)
+	}
+	if err := c.advance(spec.ID, containerizer.Fetching); err != nil {
+		return err
+	}
+	if err := c.fetch(ctx, spec); err != nil {
+		return fmt.Errorf("fetch for container %s: %w", spec.ID, err)
+	}
+	if err := makeSources(spec.Sandbox, options.HostConfig.Mounts); err != nil {
+		return fmt.Errorf("container %s: %w", spec.ID, err)
+	}
+	return c.advance(spec.ID, containerizer.Launching)
+}
+
+// start has the Engine make a container and start it.
+func (c *Containerizer) start(ctx context.Context, id containerizer.ID, options client.ContainerCreateOptions, o output) (int, error) {
+	if err := c.erase(ctx, id); err != nil { // one of this name that had ended
 		return 0, err
 	}
 	if _, err := c.engine.ContainerCreate(ctx, options); err != nil {
-		return 0, fmt.Errorf("create container %s: %w", spec.ID, err)
+		return 0, fmt.Errorf("create container %s: %w", id, err)
 	}
-	if err := os.MkdirAll(c.dir(spec.ID), 0o700); err != nil {
+	if err := os.MkdirAll(c.dir(id), 0o700); err != nil {
 		return 0, err
 	}
-	if err := c.record(spec.ID, spec.Sandbox, options.Config.Tty); err != nil {
+	if err := c.record(id, o); err != nil {
 		return 0, err
 	}
-	if _, err := c.engine.ContainerStart(ctx, name(spec.ID), client.ContainerStartOptions{}); err != nil {
-		return 0, fmt.Errorf("start container %s: %w", spec.ID, err)
+	if _, err := c.engine.ContainerStart(ctx, name(id), client.ContainerStartOptions{}); err != nil {
+		return 0, fmt.Errorf("start container %s: %w", id, err)
 	}
-	found, err := c.engine.ContainerInspect(ctx, name(spec.ID), client.ContainerInspectOptions{})
+	found, err := c.engine.ContainerInspect(ctx, name(id), client.ContainerInspectOptions{})
 	if err != nil {
-		return 0, fmt.Errorf("start container %s: %w", spec.ID, err)
+		return 0, fmt.Errorf("start container %s: %w", id, err)
 	}
 	return found.Container.State.Pid, nil
 }

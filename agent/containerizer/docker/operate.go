@@ -86,6 +86,9 @@ func (c *Containerizer) adopt(ctx context.Context, id containerizer.ID) (contain
 	b.pid = out.PID
 	c.mu.Unlock()
 	close(b.ready)
+	if found.Container.State.Running {
+		c.adoptGPUs(id, found.Container.Config.Labels)
+	}
 	if !found.Container.State.Running {
 		ended := c.termination(b, found.Container.State)
 		out.PID, out.Ended = 0, &ended
@@ -224,6 +227,9 @@ func (c *Containerizer) Update(ctx context.Context, id containerizer.ID, list []
 	}
 	if b.nested() {
 		return nil // it has no resources of its own
+	}
+	if err := c.keepGPUs(id, list); err != nil {
+		return fmt.Errorf("update container %s: %w", id, err)
 	}
 	wanted := resources(list, limits, c.config.Rules)
 	_, err = c.engine.ContainerUpdate(ctx, name(id), client.ContainerUpdateOptions{Resources: &wanted})

@@ -3,6 +3,8 @@ package docker
 import (
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -10,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"agora.dev/agora/agent/containerlogger"
 	mesos "agora.dev/agora/api/mesos/v1"
 )
 
@@ -64,6 +67,55 @@ func fullDisk(r *rig) {
 	}
 }
 
+// outputIsBounded: what is kept are the last lines, each whole and once, also when another agent goes
+// on with the copying; a task asks for its own bounds.
+func outputIsBounded(r *rig) {
+	const bound = 64 << 10
+	r.c.Close()
+	r.config.Output.Stdout = containerlogger.Bound{MaxBytes: bound, Keep: 1}
+	r.open()
+	spec := r.spec("flood", "yes quiet | head -c 200000 >&2; seq 100000 200000; touch $MESOS_SANDBOX/half; while [ ! -e $MESOS_SANDBOX/go ]; do sleep 0.1; done; seq 200001 300000")
+	spec.Env = map[string]string{"CONTAINER_LOGGER_LOGROTATE_STDOUT_OPTIONS": "rotate 3"}
+	r.launch(spec)
+	r.await("half of the output", func() bool { return strings.HasSuffix(r.output("flood", "stdout"), "200000\n") })
+	r.c.Close()
+	r.config.Output.Stdout = containerlogger.Bound{} // the task's own still holds
+	if err := os.WriteFile(filepath.Join(r.sandbox("flood"), "go"), nil, 0o644); err != nil {
+		r.t.Fatal(err)
+	}
+	r.open("flood")
+	r.wait("flood")
+	var all string
+	for _, name := range []string{"stdout.3", "stdout.2", "stdout.1", "stdout"} {
+		text := strings.TrimLeft(r.output("flood", name), "\x00")
+		if len(text) > bound {
+			r.t.Errorf("%s has %d bytes, more than %d", name, len(text), bound)
+		}
+		all += text
+	}
+	lines, want := strings.Fields(all), 300000
+	if len(lines) < 3*bound/7 {
+		r.t.Fatalf("%d lines are kept", len(lines))
+	}
+	for _, got := range slices.Backward(lines) {
+		if got != strconv.Itoa(want) {
+			r.t.Fatalf("got %q, want %d", got, want)
+		}
+		want--
+	}
+	if _, err := os.Stat(filepath.Join(r.sandbox("flood"), "stdout.4")); err == nil {
+		r.t.Error("one more is kept than asked for")
+	}
+	if got := len(r.output("flood", "stderr")); got != 200000 {
+		r.t.Errorf("stderr, which has no bound, has %d bytes", got)
+	}
+	bad := r.spec("bad", "true")
+	bad.Env = map[string]string{"CONTAINER_LOGGER_MAX_STDOUT_SIZE": "huge"}
+	if _, err := r.c.Launch(r.ctx, bad); err == nil || !strings.Contains(err.Error(), "CONTAINER_LOGGER_MAX_STDOUT_SIZE") {
+		r.t.Errorf("got %v", err)
+	}
+}
+
 // TestWriteTakesBackWhatIsNotComplete: an entry that does not fit, or is not noted, leaves nothing.
 func TestWriteTakesBackWhatIsNotComplete(t *testing.T) {
 	f, err := os.OpenFile(filepath.Join(t.TempDir(), "stdout"), os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
@@ -72,7 +124,7 @@ func TestWriteTakesBackWhatIsNotComplete(t *testing.T) {
 	}
 	defer f.Close()
 	for _, note := range []error{nil, syscall.EDQUOT, nil} {
-		if err := write(f, []byte("line\n"), func() error { return note }); full(err) != (note != nil) {
+		if err := (&sink{File: f}).write([]byte("line\n"), func() error { return note }); full(err) != (note != nil) {
 			t.Errorf("got %v, want %v", err, note)
 		}
 	}

@@ -81,29 +81,26 @@ func pair(to func(*description) *map[string]string) func(*description, string) e
 }
 
 var known = map[string]parameter{
-	"add-host":    {set: list(func(d *description) *[]string { return &d.host.ExtraHosts })},
-	"cap-add":     {host: always, set: list(func(d *description) *[]string { return &d.host.CapAdd })},
-	"cap-drop":    {set: list(func(d *description) *[]string { return &d.host.CapDrop })},
-	"cpuset-cpus": {set: text(func(d *description) *string { return &d.host.CpusetCpus })},
-	"cpuset-mems": {set: text(func(d *description) *string { return &d.host.CpusetMems })},
-	"device":      {host: always, set: device},
-	"dns":         {set: nameServer},
-	"dns-option":  {set: list(func(d *description) *[]string { return &d.host.DNSOptions })},
-	"dns-opt":     {set: list(func(d *description) *[]string { return &d.host.DNSOptions })},
-	"dns-search":  {set: list(func(d *description) *[]string { return &d.host.DNSSearch })},
-	"entrypoint":  {set: func(d *description, v string) error { d.config.Entrypoint = []string{v}; return nil }},
-	"env":         {set: list(func(d *description) *[]string { return &d.config.Env })},
-	"expose":      {set: expose},
-	"group-add":   {set: list(func(d *description) *[]string { return &d.host.GroupAdd })},
-	"hostname":    {set: text(func(d *description) *string { return &d.config.Hostname })},
-	"init":        {set: flag(func(d *description, on bool) { d.host.Init = &on })},
-	"ip":          {set: address},
-	"ipc":         {host: isHost, set: func(d *description, v string) error { d.host.IpcMode = container.IpcMode(v); return nil }},
-	"label":       {set: label},
-	"log-driver": {set: func(d *description, v string) error {
-		d.host.LogConfig = container.LogConfig{Type: v, Config: map[string]string{}}
-		return nil
-	}},
+	"add-host":          {set: list(func(d *description) *[]string { return &d.host.ExtraHosts })},
+	"cap-add":           {host: always, set: list(func(d *description) *[]string { return &d.host.CapAdd })},
+	"cap-drop":          {set: list(func(d *description) *[]string { return &d.host.CapDrop })},
+	"cpuset-cpus":       {set: text(func(d *description) *string { return &d.host.CpusetCpus })},
+	"cpuset-mems":       {set: text(func(d *description) *string { return &d.host.CpusetMems })},
+	"device":            {host: always, set: device},
+	"dns":               {set: nameServer},
+	"dns-option":        {set: list(func(d *description) *[]string { return &d.host.DNSOptions })},
+	"dns-opt":           {set: list(func(d *description) *[]string { return &d.host.DNSOptions })},
+	"dns-search":        {set: list(func(d *description) *[]string { return &d.host.DNSSearch })},
+	"entrypoint":        {set: func(d *description, v string) error { d.config.Entrypoint = []string{v}; return nil }},
+	"env":               {set: list(func(d *description) *[]string { return &d.config.Env })},
+	"expose":            {set: expose},
+	"group-add":         {set: list(func(d *description) *[]string { return &d.host.GroupAdd })},
+	"hostname":          {set: text(func(d *description) *string { return &d.config.Hostname })},
+	"init":              {set: flag(func(d *description, on bool) { d.host.Init = &on })},
+	"ip":                {set: address},
+	"ipc":               {host: isHost, set: func(d *description, v string) error { d.host.IpcMode = container.IpcMode(v); return nil }},
+	"label":             {set: label},
+	"log-driver":        {set: logDriver},
 	"log-opt":           {set: pair(func(d *description) *map[string]string { return &d.host.LogConfig.Config })},
 	"memory-swap":       {set: size(func(d *description) *int64 { return &d.host.MemorySwap })},
 	"memory-swappiness": {set: func(d *description, v string) error { return number(v, func(n int64) { d.host.MemorySwappiness = &n }) }},
@@ -149,6 +146,14 @@ func (d *description) parameters() error {
 		if err := p.set(d, value); err != nil {
 			return fmt.Errorf("docker parameter %s=%s: %w", key, value, err)
 		}
+	}
+	return nil
+}
+
+// logDriver leaves the bound of the Engine's own log, unless another keeps it.
+func logDriver(d *description, value string) error {
+	if value != d.host.LogConfig.Type {
+		d.host.LogConfig = container.LogConfig{Type: value, Config: map[string]string{}}
 	}
 	return nil
 }

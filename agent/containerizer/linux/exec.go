@@ -36,7 +36,7 @@ func (c *Containerizer) launchDebug(ctx context.Context, b *box, spec containeri
 	}
 	if spec.Sandbox != "" {
 		b.Disk.Sandbox = spec.Sandbox
-		if b.Output, err = c.bounds(spec); err != nil {
+		if b.Output, err = c.config.Output.For(spec.Variable); err != nil {
 			return 0, err
 		}
 	}

@@ -16,18 +16,11 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// GPUs are the options of the isolator gpu/nvidia.
-type GPUs struct {
-	Driver *gpu.Driver
-	// Offered are the indices of those that containers can have.
-	Offered []int
-}
-
-// gpus is what is kept of them. Its mutex covers a change as a whole: pool, group, record.
+// gpus are the options of the isolator gpu/nvidia. The mutex covers a change as a whole: pool,
+// group, record.
 type gpus struct {
-	mu     sync.Mutex
-	driver *gpu.Driver
-	pool   *gpu.Pool
+	gpu.Supply
+	mu sync.Mutex
 }
 
 // openGPUs returns nil when the isolator is off.
@@ -38,22 +31,7 @@ func openGPUs(i Isolation) (*gpus, error) {
 	if i.GPUs.Driver == nil {
 		return nil, errors.New(isolation.GPU + ": no driver was found")
 	}
-	return &gpus{driver: i.GPUs.Driver, pool: gpu.NewPool(i.GPUs.Offered)}, nil
-}
-
-// list are the devices of some GPUs: with one come those that control them all.
-func (g *gpus) list(indices []int) (out devices.List) {
-	for _, index := range indices {
-		if index < len(g.driver.GPUs) {
-			node := g.driver.GPUs[index].Node
-			node.Access = "rw"
-			out = append(out, node)
-		}
-	}
-	if len(out) > 0 {
-		out = append(out, g.driver.Control...)
-	}
-	return out
+	return &gpus{Supply: i.GPUs}, nil
 }
 
 // giveGPUs gives a container what its resources name, and the driver's files where its image
@@ -69,7 +47,7 @@ func (c *Containerizer) giveGPUs(b *box, oci *specs.Spec, p placing) error {
 	if err := c.takeGPUs(b, count); err != nil {
 		return err
 	}
-	list := c.gpus.list(b.GPUs)
+	list := c.gpus.Driver.Devices(b.GPUs)
 	oci.Linux.Resources.Devices = append(oci.Linux.Resources.Devices, list.Rules()...)
 	if p.root == nil {
 		return nil
@@ -78,7 +56,7 @@ func (c *Containerizer) giveGPUs(b *box, oci *specs.Spec, p placing) error {
 	if p.root.Config.Labels[gpu.VolumeLabel] != gpu.VolumeName {
 		return nil
 	}
-	files, err := c.gpus.driver.Files()
+	files, err := c.gpus.Driver.Files()
 	for _, f := range files {
 		oci.Mounts = append(oci.Mounts, specs.Mount{Destination: f.Destination, Source: f.Source, Type: "bind", Options: []string{"bind", "ro", "nosuid", "nodev"}})
 	}
@@ -91,16 +69,16 @@ func (c *Containerizer) takeGPUs(b *box, count int) error {
 	c.gpus.mu.Lock()
 	defer c.gpus.mu.Unlock()
 	if _, nested := b.id.Parent(); !nested {
-		if err := c.gpus.pool.Resize(string(b.id), count); err != nil {
+		if err := c.gpus.Pool.Resize(string(b.id), count); err != nil {
 			return err
 		}
-		b.GPUs = c.gpus.pool.Of(string(b.id))
+		b.GPUs = c.gpus.Pool.Of(string(b.id))
 		return nil
 	}
-	if err := c.gpus.pool.Take(string(b.id), count); err != nil {
+	if err := c.gpus.Pool.Take(string(b.id), count); err != nil {
 		return err
 	}
-	b.GPUs = c.gpus.pool.Of(string(b.id))
+	b.GPUs = c.gpus.Pool.Of(string(b.id))
 	name, _, _ := strings.Cut(string(b.id), ".")
 	root, err := c.find(containerizer.ID(name))
 	if err != nil {
@@ -121,7 +99,7 @@ func (c *Containerizer) resizeGPUs(b *box, resources []*mesos.Resource) error {
 	}
 	c.gpus.mu.Lock()
 	defer c.gpus.mu.Unlock()
-	if err := c.gpus.pool.Resize(string(b.id), count); err != nil {
+	if err := c.gpus.Pool.Resize(string(b.id), count); err != nil {
 		return err
 	}
 	if err := c.regroup(b); err != nil {
@@ -135,7 +113,7 @@ func (c *Containerizer) resizeGPUs(b *box, resources []*mesos.Resource) error {
 
 // regroup makes a root's group and record follow the pool.
 func (c *Containerizer) regroup(root *box) error {
-	after := c.gpus.pool.Of(string(root.id))
+	after := c.gpus.Pool.Of(string(root.id))
 	c.mu.Lock()
 	before := root.GPUs
 	root.GPUs = after
@@ -147,7 +125,7 @@ func (c *Containerizer) regroup(root *box) error {
 	if group, ok := c.group(now); ok {
 		rules := c.gpus.changed(before, after)
 		if group.V2 { // has one program, which says all
-			rules = slices.Concat(template.Devices(), c.config.Isolation.Devices.Rules(), c.gpus.list(after).Rules())
+			rules = slices.Concat(template.Devices(), c.config.Isolation.Devices.Rules(), c.gpus.Driver.Devices(after).Rules())
 		}
 		if err := group.Set(&specs.LinuxResources{Devices: rules}); err != nil && group.Exists() {
 			return fmt.Errorf("GPUs of container %s: %w", root.id, err)
@@ -158,7 +136,7 @@ func (c *Containerizer) regroup(root *box) error {
 
 // changed are the rules that make one set of GPUs another.
 func (g *gpus) changed(before, after []int) (out []specs.LinuxDeviceCgroup) {
-	was, is := g.list(before), g.list(after)
+	was, is := g.Driver.Devices(before), g.Driver.Devices(after)
 	for _, each := range []struct {
 		from, but devices.List
 		allow     bool
@@ -179,7 +157,7 @@ func (c *Containerizer) adoptGPUs(b *box) {
 	}
 	c.gpus.mu.Lock()
 	defer c.gpus.mu.Unlock()
-	if err := c.gpus.pool.Adopt(string(b.id), b.GPUs); err != nil {
+	if err := c.gpus.Pool.Adopt(string(b.id), b.GPUs); err != nil {
 		c.log.Warn("a container has a GPU that this agent does not offer", "container", b.id, "error", err)
 	}
 }
@@ -192,5 +170,5 @@ func (c *Containerizer) releaseGPUs(id containerizer.ID) {
 	}
 	c.gpus.mu.Lock()
 	defer c.gpus.mu.Unlock()
-	c.gpus.pool.Release(string(id))
+	c.gpus.Pool.Release(string(id))
 }

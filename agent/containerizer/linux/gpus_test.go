@@ -46,7 +46,7 @@ func (w *wired) withGPUs(t *testing.T, change func(*linux.Config)) {
 		t.Fatal(err)
 	}
 	w.reopen(func(c *linux.Config) {
-		c.Isolation.On, c.Isolation.GPUs = on, linux.GPUs{Driver: driver, Offered: []int{0, 1, 2}}
+		c.Isolation.On, c.Isolation.GPUs = on, gpu.Supply{Driver: driver, Pool: gpu.NewPool([]int{0, 1, 2})}
 		if change != nil {
 			change(c)
 		}

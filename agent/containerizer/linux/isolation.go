@@ -5,6 +5,7 @@ import (
 
 	"agora.dev/agora/agent/isolators/capabilities"
 	"agora.dev/agora/agent/isolators/devices"
+	"agora.dev/agora/agent/isolators/gpu"
 	"agora.dev/agora/agent/isolators/isolation"
 	"agora.dev/agora/agent/isolators/netcls"
 	"agora.dev/agora/agent/isolators/seccomp"
@@ -48,7 +49,7 @@ type Isolation struct {
 	// Ports say what containers may listen on.
 	Ports Ports
 	// GPUs are what the isolator gpu/nvidia gives out.
-	GPUs GPUs
+	GPUs gpu.Supply
 	// Devices are what every container can use beside the harmless ones (Mesos
 	// --allowed_devices).
 	Devices devices.List

@@ -3,7 +3,6 @@ package linux
 import (
 	"time"
 
-	"agora.dev/agora/agent/containerizer"
 	"agora.dev/agora/agent/containerlogger"
 )
 
@@ -20,18 +19,6 @@ type output struct {
 	next  time.Time
 	sizes [2]int64
 	told  bool // of an error
-}
-
-// bounds are those of a container's output: the operator's, or what the task asks for.
-func (c *Containerizer) bounds(spec containerizer.Spec) (containerlogger.Bounds, error) {
-	return c.config.Output.For(func(name string) string {
-		for _, v := range spec.Command.GetEnvironment().GetVariables() {
-			if v.GetName() == name {
-				return v.GetValue()
-			}
-		}
-		return spec.Env[name]
-	})
 }
 
 // watchOutput keeps the output of all containers within its bounds, until the containerizer is

@@ -56,7 +56,7 @@ func (c *Containerizer) prepare(ctx context.Context, b *box, spec containerizer.
 		return out, err
 	}
 	var err error
-	if b.Output, err = c.bounds(spec); err != nil {
+	if b.Output, err = c.config.Output.For(spec.Variable); err != nil {
 		return out, err
 	}
 	if err := c.namespaces(b, oci, spec); err != nil {

@@ -119,6 +119,24 @@ func (d *Driver) findControl() error {
 	return nil
 }
 
+// Devices are those of some GPUs: with one come those that control them all.
+func (d *Driver) Devices(indices []int) (out devices.List) {
+	for _, index := range indices {
+		if index < len(d.GPUs) {
+			node := d.GPUs[index].Node
+			node.Access = "rw"
+			out = append(out, node)
+		}
+	}
+	if len(out) > 0 {
+		out = append(out, d.Control...)
+	}
+	return out
+}
+
+// Source is where a device's node is on this host.
+func (d *Driver) Source(device devices.Device) string { return filepath.Join(d.root, device.Path) }
+
 // node is a device of the host, under the name that it has there.
 func (d *Driver) node(name string) (devices.Device, error) {
 	n, err := devices.FindBelow(d.root, "/dev/"+name)

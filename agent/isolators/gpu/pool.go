@@ -5,11 +5,19 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 )
 
+// Supply is what an agent's containers can have. Without a driver there is nothing.
+type Supply struct {
+	Driver *Driver
+	Pool   *Pool
+}
+
 // Pool says which container has which GPUs, by index. What a pod has belongs to its root;
-// containers nested in it take from that. It is not safe for concurrent use.
+// containers nested in it take from that. Its methods may be called from any goroutine.
 type Pool struct {
+	mu   sync.Mutex
 	free []int
 	pods map[string]*pod
 }
@@ -35,6 +43,8 @@ func Count(amount float64) (int, error) {
 // Resize gives a pod as many as it is to have. What nested containers have taken is not
 // taken away: it goes with a later call, when they have ended.
 func (p *Pool) Resize(root string, count int) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	own := p.of(root)
 	if more := count - len(own.has); more > 0 {
 		return p.grow(own, more)
@@ -51,6 +61,8 @@ func (p *Pool) Resize(root string, count int) error {
 // Take gives a nested container some of its pod's, which gets more when it has too few: the
 // news that a pod grows may come after the container that it grows for.
 func (p *Pool) Take(id string, count int) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if count == 0 {
 		return nil
 	}
@@ -69,6 +81,8 @@ func (p *Pool) Take(id string, count int) error {
 
 // Of are those of a container; a nested one that has taken none has none.
 func (p *Pool) Of(id string) []int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	own := p.pods[rootOf(id)]
 	switch {
 	case own == nil:
@@ -81,6 +95,8 @@ func (p *Pool) Of(id string) []int {
 
 // Adopt notes what a container has had since before this pool, or says why it cannot.
 func (p *Pool) Adopt(id string, indices []int) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	own := p.of(rootOf(id))
 	for _, each := range indices {
 		if at := slices.Index(p.free, each); at >= 0 {
@@ -98,6 +114,8 @@ func (p *Pool) Adopt(id string, indices []int) error {
 
 // Release takes back what a container had that has ended.
 func (p *Pool) Release(id string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	own := p.pods[rootOf(id)]
 	if own == nil {
 		return

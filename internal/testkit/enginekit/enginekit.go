@@ -16,6 +16,7 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 	"golang.org/x/sys/unix"
 
@@ -119,6 +120,23 @@ func (e *Engine) load(t testing.TB) {
 	if _, err := e.Client.ImageInspect(context.Background(), Image); err != nil {
 		t.Fatalf("load image: %v\n%s", err, &text)
 	}
+}
+
+// Labelled adds an image like Image with labels, and returns its name.
+func (e *Engine) Labelled(t testing.TB, labels map[string]string) (name string) {
+	t.Helper()
+	name = "test/labelled:1"
+	from, err := e.Client.ContainerCreate(context.Background(), client.ContainerCreateOptions{Config: &container.Config{Image: Image, Labels: labels}})
+	if err == nil {
+		_, err = e.Client.ContainerCommit(context.Background(), from.ID, client.ContainerCommitOptions{Reference: name})
+	}
+	if err == nil {
+		_, err = e.Client.ContainerRemove(context.Background(), from.ID, client.ContainerRemoveOptions{})
+	}
+	if err != nil {
+		t.Fatalf("label an image: %v", err)
+	}
+	return name
 }
 
 func stop(t testing.TB, daemon *exec.Cmd, ended <-chan error) {
