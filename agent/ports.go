@@ -19,6 +19,7 @@ type PortOptions struct {
 	EnforceContainerPorts       bool
 	// ContainerPortsIsolatedRange is as [31000-32000].
 	ContainerPortsIsolatedRange string
+	ContainerPortsDatagrams     bool
 }
 
 func defaultPorts() PortOptions { return PortOptions{ContainerPortsWatchInterval: 30 * time.Second} }
@@ -28,11 +29,12 @@ func (c *Config) portFlags(set *flags.Set) {
 	set.Bool(&c.CheckAgentPortRangeOnly, "check_agent_port_range_only", "let it look at ports among the agent's resources only; containers may listen on all others")
 	set.Bool(&c.EnforceContainerPorts, "enforce_container_ports", "end containers that listen on ports which they were not given; else they are only logged")
 	set.String(&c.ContainerPortsIsolatedRange, "container_ports_isolated_range", "let it look at these ports only, as [31000-32000]")
+	set.Bool(&c.ContainerPortsDatagrams, "container_ports_datagrams", "let it look at UDP, too: at ports outside of the kernel's net.ipv4.ip_local_port_range, which clients have")
 }
 
 // PortRules are what the options say of ports.
 func (c *Config) PortRules() (rules ports.Rules, err error) {
-	rules.Enforce = c.EnforceContainerPorts
+	rules.Enforce, rules.Datagrams = c.EnforceContainerPorts, c.ContainerPortsDatagrams
 	switch {
 	case c.ContainerPortsWatchInterval <= 0:
 		return rules, errors.New("--container_ports_watch_interval must be positive")

@@ -29,7 +29,7 @@ cp "$(command -v busybox)" "$root/bin/busybox"
 # In the order in which they can be loaded; what is missing is built in.
 number=100
 for module in virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk overlay llc stp bridge veth libcrc32c nf_defrag_ipv4 nf_defrag_ipv6 nf_conntrack nf_nat nfnetlink nf_tables \
-  nft_chain_nat nft_nat nft_masq nft_ct nft_fib nft_fib_ipv4 nft_fib_ipv6 nft_meta_bridge inet_diag tcp_diag loop; do
+  nft_chain_nat nft_nat nft_masq nft_ct nft_fib nft_fib_ipv4 nft_fib_ipv6 nft_meta_bridge inet_diag tcp_diag udp_diag loop; do
   find "$cache/kernel/lib/modules" -name "$module.ko" -exec cp {} "$root/lib/modules/$((number++))-$module.ko" \;
 done
 # Runtimes come with their libraries, when they are installed.

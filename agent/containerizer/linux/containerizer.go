@@ -161,7 +161,7 @@ func New(config Config) (*Containerizer, error) {
 		c.work.Go(c.sample)
 	}
 	if c.isolatesPorts() {
-		if _, err := ports.Listening(); err != nil {
+		if _, err := ports.Listening(config.Isolation.Ports.Datagrams); err != nil {
 			return nil, errors.Join(fmt.Errorf("%s: %w", isolation.Ports, err), c.Close())
 		}
 		c.work.Go(c.watchPorts)

@@ -28,7 +28,12 @@ import (
 	"agora.dev/agora/internal/testkit/netkit"
 )
 
-func TestMain(m *testing.M) { os.Exit(netkit.Main(m)) }
+func TestMain(m *testing.M) {
+	if address := os.Getenv(receiver); address != "" {
+		receive(address)
+	}
+	os.Exit(netkit.Main(m))
+}
 
 // wired is an agent's containers with networks, on one of the launchers.
 type wired struct {

@@ -39,7 +39,7 @@ func (c *Containerizer) watchPorts() {
 // lookAtPorts looks at every container on the host's network; what listens in networks of
 // its own is in nobody's way.
 func (c *Containerizer) lookAtPorts() error {
-	sockets, err := ports.Listening()
+	sockets, err := ports.Listening(c.config.Isolation.Ports.Datagrams)
 	if err != nil || len(sockets) == 0 {
 		return err
 	}

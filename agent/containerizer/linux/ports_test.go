@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"net"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -119,6 +121,59 @@ func TestContainersListenOnPortsThatTheyWereGiven(t *testing.T) {
 		w.endedForPort("good", 18081)
 		w.runs("own")
 	})
+}
+
+// receiver is the variable that has this program bind an address for datagrams and wait.
+const receiver = "AGORA_TEST_RECEIVE"
+
+func receive(address string) {
+	c, err := net.ListenPacket("udp", address)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	_, _, _ = c.ReadFrom(make([]byte, 1))
+	os.Exit(0)
+}
+
+// receiving gives a container ports and has it wait for datagrams on one.
+func (w *wired) receiving(id string, port int, given ...uint64) containerizer.Spec {
+	w.t.Helper()
+	program, err := os.Executable()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	s := w.spec(id, "exec "+program)
+	s.Env[receiver] = fmt.Sprintf("127.0.0.1:%d", port)
+	s.Resources = append(s.Resources, portResource(given...)...)
+	return s
+}
+
+func TestDatagramsAreLookedAtWhenAsked(t *testing.T) {
+	eachLauncher(t, func(t *testing.T, w *wired) {
+		w.isolatePorts(ports.Rules{Enforce: true}, slog.New(slog.DiscardHandler))
+		w.launch(w.receiving("quiet", 18085))
+		w.await("a bound socket", func() bool { return bound(18085) })
+		w.looked("streams")
+		w.runs("quiet")
+		w.isolatePorts(ports.Rules{Enforce: true, Datagrams: true}, slog.New(slog.DiscardHandler))
+		w.launch(w.receiving("good", 18086, 18086))
+		w.await("a bound socket", func() bool { return bound(18086) })
+		w.launch(w.receiving("bad", 18087, 18086))
+		w.endedForPort("bad", 18087)
+		w.looked("both")
+		w.runs("good")
+	})
+}
+
+// bound reports whether somebody has the port.
+func bound(port int) bool {
+	c, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		return true
+	}
+	c.Close()
+	return false
 }
 
 func TestTasksOfAPodListenOnItsPorts(t *testing.T) {

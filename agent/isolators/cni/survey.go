@@ -114,6 +114,8 @@ func (i *Isolator) modern(list *libcni.NetworkConfigList) *libcni.NetworkConfigL
 		info, err := i.plain().GetVersionInfo(ctx, p.Network.Type)
 		cancel()
 		switch {
+		case i.ctx.Err() != nil:
+			return &out
 		case err != nil:
 			i.log.Warn("plugin of a network does not tell its versions", "network", list.Name, "plugin", p.Network.Type, "error", err)
 		case slices.ContainsFunc(info.SupportedVersions(), func(v string) bool { return atLeast(v, gcSince) }):

@@ -1,9 +1,9 @@
-// Package ports finds containers on the host's network that listen on TCP ports which they
-// were not given (Mesos isolator network/ports).
+// Package ports finds containers on the host's network that listen on ports which they were not
+// given (Mesos isolator network/ports).
 //
 // It promises to ask the kernel, not a program, and to name a port for a container only
-// when a process of its listens there. It refuses to judge ports outside of its rules, and
-// other protocols: Mesos looks at TCP alone.
+// when one of its processes listens there. It refuses to judge ports outside of its rules.
+// Mesos looks at TCP alone, and so does it unless it is told to look at datagrams.
 package ports
 
 import (
@@ -24,6 +24,8 @@ type Rules struct {
 	// Enforce ends a container that breaks the rules; else it is only logged (Mesos
 	// --enforce_container_ports).
 	Enforce bool
+	// Datagrams has UDP looked at, too (--container_ports_datagrams).
+	Datagrams bool
 }
 
 const highest = 65535
