@@ -334,7 +334,7 @@ func (s *Server) containers(ctx context.Context, viewer *viewer, snapshot *core.
 			if _, isNested := c.ID.Parent(); isNested && !nested {
 				continue
 			}
-			entry := &agentapi.Response_GetContainers_Container{ContainerId: c.ID.Proto(), ContainerStatus: containerStatus(c)}
+			entry := &agentapi.Response_GetContainers_Container{ContainerId: c.ID.Proto(), ContainerStatus: s.containerStatus(ctx, c)}
 			if _, isNested := c.ID.Parent(); isNested {
 				entry.ContainerId.Parent = nil // the status has it, as in Mesos
 			} else {
@@ -352,10 +352,17 @@ func (s *Server) containers(ctx context.Context, viewer *viewer, snapshot *core.
 	return out
 }
 
-func containerStatus(c core.ContainerView) *mesos.ContainerStatus {
+// containerStatus has what the core knows; how networks are at this moment, the containerizer
+// tells.
+func (s *Server) containerStatus(ctx context.Context, c core.ContainerView) *mesos.ContainerStatus {
 	out := &mesos.ContainerStatus{ContainerId: c.ID.Proto()}
 	if c.Status != nil {
 		out.NetworkInfos, out.CgroupInfo = c.Status.GetNetworkInfos(), c.Status.GetCgroupInfo()
+	}
+	if len(out.NetworkInfos) > 0 {
+		if status, err := s.Containers.Status(ctx, c.ID); err == nil {
+			out.NetworkInfos = status.GetNetworkInfos()
+		}
 	}
 	if c.PID > 0 {
 		pid := uint32(c.PID)
