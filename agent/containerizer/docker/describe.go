@@ -4,13 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/moby/moby/api/types/container"
-	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
 
@@ -36,6 +33,7 @@ type description struct {
 	config *container.Config
 	host   *container.HostConfig
 	nets   *network.EndpointSettings
+	driver string // of volumes that name none
 }
 
 // describe turns a specification into the Engine's words. It touches nothing.
@@ -52,7 +50,7 @@ func describe(spec containerizer.Spec, agent string, rules Rules) (client.Contai
 	}
 	d.host.Resources = resources(spec.Resources, spec.Limits, rules)
 	d.host.CgroupParent = rules.CgroupParent
-	for _, step := range []func() error{d.command, d.environment, d.networks, d.volumes, d.parameters} {
+	for _, step := range []func() error{d.command, d.environment, d.networks, d.volumes, d.parameters, d.drivers} {
 		if err := step(); err != nil {
 			return client.ContainerCreateOptions{}, err
 		}
@@ -177,79 +175,6 @@ func named(infos []*mesos.NetworkInfo) (out []*mesos.NetworkInfo) {
 		}
 	}
 	return out
-}
-
-// volumes: the sandbox, persistent volumes, and directories of the host. A relative path of the
-// host is in the sandbox, and a relative one of the container below its sandbox.
-func (d *description) volumes() error {
-	d.host.Mounts = []mount.Mount{{Type: mount.TypeBind, Source: d.spec.Sandbox, Target: SandboxInContainer}}
-	for _, v := range d.spec.Persistent {
-		if err := d.bind(v.Source, v.ContainerPath, v.ReadOnly); err != nil {
-			return fmt.Errorf("persistent volume %s: %w", v.ID, err)
-		}
-	}
-	for _, v := range d.spec.Container.GetVolumes() {
-		source, err := d.source(v)
-		if err == nil {
-			err = d.bind(source, v.GetContainerPath(), v.GetMode() == mesos.Volume_RO)
-		}
-		if err != nil {
-			return fmt.Errorf("volume %q: %w", v.GetContainerPath(), err)
-		}
-	}
-	return nil
-}
-
-func (d *description) source(v *mesos.Volume) (string, error) {
-	host := v.GetHostPath()
-	if s := v.GetSource(); s != nil {
-		switch s.GetType() {
-		case mesos.Volume_Source_HOST_PATH:
-			host = s.GetHostPath().GetPath()
-		case mesos.Volume_Source_DOCKER_VOLUME:
-			return dockerVolume(s.GetDockerVolume())
-		default:
-			return "", fmt.Errorf("source %s is not supported by the Docker containerizer; use a container of type MESOS", s.GetType())
-		}
-	}
-	switch {
-	case host == "":
-		return "", errors.New("it has no source")
-	case filepath.IsAbs(host):
-		return filepath.Clean(host), d.rules.hostPath(host)
-	case !filepath.IsLocal(host):
-		return "", fmt.Errorf("host path %q leaves the sandbox", host)
-	}
-	return filepath.Join(d.spec.Sandbox, host), nil
-}
-
-// dockerVolume is a volume by its name, of the driver that made it.
-func dockerVolume(v *mesos.Volume_Source_DockerVolume) (string, error) {
-	if name := v.GetName(); name == "" || strings.ContainsAny(name, "/:,") {
-		return "", fmt.Errorf("volume name %q: letters, digits, '_', '.' and '-' make a name", name)
-	}
-	if v.GetDriver() != "" && v.GetDriver() != "local" {
-		return "", fmt.Errorf("volume driver %s: make the volume beforehand and name it without a driver", v.GetDriver())
-	}
-	return v.GetName(), nil
-}
-
-func (d *description) bind(source, inside string, readOnly bool) error {
-	if inside == "" || slices.Contains(strings.Split(inside, "/"), "..") || path.Clean(inside) == "/" {
-		return errors.New("its container path must not be empty, '/', or contain '..'")
-	}
-	if strings.Contains(source+inside, "\x00") {
-		return errors.New("a path holds no zero byte")
-	}
-	if !path.IsAbs(inside) {
-		inside = path.Join(SandboxInContainer, inside)
-	}
-	kind := mount.TypeVolume // of the Engine, by its name
-	if filepath.IsAbs(source) {
-		kind = mount.TypeBind
-	}
-	d.host.Mounts = append(d.host.Mounts, mount.Mount{Type: kind, Source: source, Target: path.Clean(inside), ReadOnly: readOnly})
-	return nil
 }
 
 // resources are requests and limits. The Engine ends what takes more memory than its limit, or

@@ -115,6 +115,64 @@ func TestWhatCannotBeSaidIsRefusedByName(t *testing.T) {
 }
 
 // The Engine's own log of a container is bounded, unless the task says otherwise.
+// A volume has its own driver, or that of the container, which a parameter may name as well.
+func TestVolumesHaveDrivers(t *testing.T) {
+	docker, mode := mesos.Volume_Source_DOCKER_VOLUME, mesos.Volume_RW
+	volume := func(name, driver string, options ...string) *mesos.Volume {
+		v := &mesos.Volume_Source_DockerVolume{Name: &name, DriverOptions: &mesos.Parameters{}}
+		if driver != "" {
+			v.Driver = &driver
+		}
+		for i := 0; i+1 < len(options); i += 2 {
+			v.DriverOptions.Parameter = append(v.DriverOptions.Parameter, &mesos.Parameter{Key: &options[i], Value: &options[i+1]})
+		}
+		return &mesos.Volume{ContainerPath: ptr("/" + name), Mode: &mode, Source: &mesos.Volume_Source{Type: &docker, DockerVolume: v}}
+	}
+	allow := Rules{HostPaths: []string{"/srv"}}
+	for _, c := range []struct {
+		volume          *mesos.Volume
+		driver, failure string
+		rules           Rules
+	}{
+		{volume("a", "rexray", "size", "10"), "rexray", "", allow},
+		{volume("a", ""), "portworx", "", allow},
+		{volume("a", "", "repl", "2"), "portworx", "", allow},
+		{volume("a", "local", "type", "tmpfs", "device", "tmpfs", "o", "size=1m"), "local", "", allow},
+		{volume("a", "local", "type", "nfs", "device", ":/x", "o", "addr=10.0.0.1"), "local", "", allow},
+		{volume("a", "local", "type", "none", "device", "/srv", "o", "ro,bind"), "local", "", Rules{}},
+		{volume("a", "local", "type", "none", "device", "/etc", "o", "ro,bind"), "", "host path /etc is not allowed", allow},
+		{volume("a", "local", "type", "tmpfs", "device", "/etc", "o", "bind"), "", "host path /etc is not allowed", allow},
+		{volume("a", "local", "type", "none", "device", "etc", "o", "bind"), "", "an absolute path of the host is expected", Rules{}},
+		{volume("a", "local", "type", "ext4", "device", "/dev/sda1"), "", "--docker_allow_privileged", Rules{}},
+		{volume("a", "local", "type", "overlay", "device", "overlay", "o", "lowerdir=/etc"), "", "--docker_allow_privileged", Rules{}},
+		{volume("a", "local", "mountpoint", "/etc"), "", "the driver local knows type, o, device and size", Rules{}},
+		{volume("a", "x", "k", "1", "k", "2"), "", "given twice", Rules{}},
+		{volume("a/b", "x"), "", "make a name", Rules{}},
+	} {
+		got, err := describe(dockerSpec(func(s *containerizer.Spec) {
+			s.Container.Docker.VolumeDriver, s.Container.Volumes = ptr("portworx"), []*mesos.Volume{c.volume}
+		}), "a", c.rules)
+		if c.failure != "" {
+			if err == nil || !strings.Contains(err.Error(), c.failure) {
+				t.Errorf("%v: got %v, want %q", c.volume, err, c.failure)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%v: %v", c.volume, err)
+			continue
+		}
+		last := got.HostConfig.Mounts[len(got.HostConfig.Mounts)-1]
+		if last.VolumeOptions == nil || last.VolumeOptions.DriverConfig.Name != c.driver || len(last.VolumeOptions.DriverConfig.Options) != len(c.volume.GetSource().GetDockerVolume().GetDriverOptions().GetParameter()) {
+			t.Errorf("%v: got %+v, want driver %s", c.volume, last.VolumeOptions, c.driver)
+		}
+	}
+	got, err := describe(dockerSpec(func(s *containerizer.Spec) { with("volume", "data:/data")(s); with("volume-driver", "rexray")(s) }), "a", Rules{})
+	if m := got.HostConfig.Mounts; err != nil || m[1].VolumeOptions == nil || m[1].VolumeOptions.DriverConfig.Name != "rexray" || m[0].VolumeOptions != nil {
+		t.Errorf("got %+v, %v", m, err)
+	}
+}
+
 func TestTheEnginesLogStaysBounded(t *testing.T) {
 	for _, c := range []struct {
 		change []func(*containerizer.Spec)

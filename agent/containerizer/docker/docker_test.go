@@ -163,7 +163,7 @@ func TestDockerEngine(t *testing.T) {
 		"DelayedRemovalSparesTheNext": delayedRemoval,
 		"StreamsInterleave":           streamsInterleave, "LongLinesOfATerminal": longLines, "FullDisk": fullDisk, "OutputIsBounded": outputIsBounded, "GPUsHaveOneOwner": gpusHaveOneOwner, "ImagesAskForTheDriver": imagesAskForTheDriver,
 		"ProgramThatIsNotThere": noProgram, "ClosedSessionsAreForgotten": sessionsAreForgotten, "DestroyedDuringLaunch": destroyedDuringLaunch,
-		"AskedDuringLaunch": askedDuringLaunch, "PathsWithColons": pathsWithColons,
+		"AskedDuringLaunch": askedDuringLaunch, "PathsWithColons": pathsWithColons, "VolumesOfDrivers": volumesOfDrivers,
 	} {
 		t.Run(name, func(t *testing.T) { run(newRig(t, engine)) })
 	}

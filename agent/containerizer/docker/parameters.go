@@ -122,6 +122,7 @@ var known = map[string]parameter{
 	"userns":            {host: isHost, set: func(d *description, v string) error { d.host.UsernsMode = container.UsernsMode(v); return nil }},
 	"uts":               {host: isHost, set: func(d *description, v string) error { d.host.UTSMode = container.UTSMode(v); return nil }},
 	"volume":            {set: volume},
+	"volume-driver":     {set: text(func(d *description) *string { return &d.driver })},
 	"workdir":           {set: text(func(d *description) *string { return &d.config.WorkingDir })},
 }
 
