@@ -45,7 +45,8 @@ func open(ctx context.Context, config agent.Config, log *slog.Logger) (*held, er
 	replaced, err := k.Upgrade(ctx)
 	switch {
 	case err != nil:
-		log.Warn("the launcher goes on with the program that it has", "error", err)
+		lacks, _ := k.Lacks(ctx)
+		log.Warn("the launcher goes on with the program that it has", "error", err, "lacks", lacks)
 	case replaced:
 		log.Info("launcher upgraded in place")
 	}

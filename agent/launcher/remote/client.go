@@ -6,16 +6,19 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"syscall"
 
+	"agora.dev/agora/agent/isolators/cgroups"
 	"agora.dev/agora/agent/launcher"
 )
 
 // Client implements launcher.Launcher over the socket. It keeps idle connections, and
 // holds one always, which tells the launcher that an agent is there.
 type Client struct {
-	dir string
+	dir     string
+	unified bool // the machine has version 2 of control groups
 
 	mu     sync.Mutex
 	idle   []*net.UnixConn
@@ -31,8 +34,11 @@ var ErrAway = errors.New("the launcher does not answer")
 
 // Dial connects to the launcher in dir.
 func Dial(ctx context.Context, dir string) (*Client, error) {
-	c := &Client{dir: dir}
-	var err error
+	hierarchy, err := cgroups.Detect()
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{dir: dir, unified: hierarchy.V2}
 	if c.lease, err = c.connect(ctx); err != nil {
 		return nil, err
 	}
@@ -89,7 +95,9 @@ func (c *Client) put(conn *net.UnixConn) {
 // do makes one call. Ending ctx breaks the connection, and with it what the launcher
 // does for it.
 func (c *Client) do(ctx context.Context, request call, files ...*os.File) (answer, error) {
-	request.Version = Version
+	if request.Version = 1; len(request.Needs) > 0 {
+		request.Version = versionOfNeeds
+	}
 	conn, err := c.take(ctx)
 	if err != nil {
 		return answer{}, err
@@ -115,10 +123,24 @@ func (c *Client) do(ctx context.Context, request call, files ...*os.File) (answe
 	return a, a.err()
 }
 
-// Start implements launcher.Launcher.
+// Start implements launcher.Launcher. What the launcher's program would drop is refused.
 func (c *Client) Start(ctx context.Context, request launcher.Request) (int, error) {
-	a, err := c.do(ctx, call{Method: "start", Start: &request})
+	needs := launcher.Needs(request, c.unified)
+	a, err := c.do(ctx, call{Method: "start", Start: &request, Needs: needs})
+	lacks := a.Lacks
+	if err != nil && strings.HasPrefix(err.Error(), speaks) {
+		lacks = needs
+	}
+	if len(lacks) > 0 {
+		return 0, tooOld(request.ID, c.dir, lacks)
+	}
 	return a.PID, err
+}
+
+// tooOld is what a person reads. An upgrade in place is tried at each start of the agent.
+func tooOld(id, dir string, lacks []string) error {
+	return fmt.Errorf("start %s: %w: it has no %s; start the agent again to have it replaced, and if its log says that this fails, drain the agent and end the launcher of %s",
+		id, launcher.ErrTooOld, strings.Join(lacks, ", no "), dir)
 }
 
 // Enter implements launcher.Launcher.

@@ -21,9 +21,9 @@ func Arguments(dir string, abandoned time.Duration) []string {
 }
 
 // Command is the launcher's role of the binary. It returns the process's exit code.
-func Command(args []string, stderr io.Writer) int { return command(args, stderr, nil) }
+func Command(args []string, stderr io.Writer) int { return command(args, stderr, Options{}) }
 
-func command(args []string, stderr io.Writer, at func(point string)) int {
+func command(args []string, stderr io.Writer, o Options) int {
 	flags := flag.NewFlagSet("launcher", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	dir := flags.String("dir", "", "directory of the socket and the records")
@@ -46,10 +46,11 @@ func command(args []string, stderr io.Writer, at func(point string)) int {
 		}
 		return 0
 	}
-	log := slog.New(slog.NewTextHandler(stderr, nil))
+	o.Log = slog.New(slog.NewTextHandler(stderr, nil))
+	o.Dir, o.Abandoned, o.OCI, o.Runtime, o.Handover = *dir, *abandoned, *useOCI, *runtime, *handover
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	if err := Main(ctx, Options{Dir: *dir, Abandoned: *abandoned, OCI: *useOCI, Runtime: *runtime, Handover: *handover, Log: log, at: at}); err != nil {
+	if err := Main(ctx, o); err != nil {
 		fmt.Fprintln(stderr, err)
 		return 1
 	}

@@ -33,8 +33,22 @@ type Options struct {
 	Handover int
 	Log      *slog.Logger
 
-	// at hears of the points of an upgrade; for tests.
-	at func(point string)
+	// at hears of the points of an upgrade, and older is what an earlier build knew; for tests.
+	at    func(point string)
+	older *knowledge
+}
+
+// knowledge is what a launcher understands.
+type knowledge struct {
+	version  int
+	features []string
+}
+
+func (o Options) knows() knowledge {
+	if o.older != nil {
+		return *o.older
+	}
+	return knowledge{Version, launcher.Features()}
 }
 
 // Main is the launcher's process: parent and reaper of all containers. It returns

@@ -21,7 +21,15 @@ import (
 )
 
 // Version is the protocol's. A side accepts what has its own or a lower one.
-const Version = 1
+//
+// Version 2 adds what a start needs. A call says the lowest version that has its words, so a start
+// that needs a feature is refused by a launcher that knows of none; all else goes to it as before.
+const Version = 2
+
+const versionOfNeeds = 2
+
+// speaks begins the answer of a launcher to a later version; every launcher says it.
+const speaks = "launcher speaks version "
 
 // maxFrame bounds a frame; a start carries an environment of at most a few MiB.
 const maxFrame = 16 << 20
@@ -36,6 +44,7 @@ type call struct {
 	ID      string            `json:",omitempty"`
 	Signal  int               `json:",omitempty"`
 	Start   *launcher.Request `json:",omitempty"`
+	Needs   []string          `json:",omitempty"` // features of Start
 	Enter   *enterCall        `json:",omitempty"`
 }
 
@@ -53,6 +62,9 @@ type answer struct {
 	Exit    *launcher.Exit       `json:",omitempty"`
 	List    []launcher.Container `json:",omitempty"`
 	Build   string               `json:",omitempty"` // of the launcher's program
+
+	Features []string `json:",omitempty"` // of the launcher, beside Build
+	Lacks    []string `json:",omitempty"` // needs that refused a start
 
 	terminal *os.File // travels as a descriptor
 }

@@ -24,6 +24,12 @@ func TestMain(m *testing.M) {
 			}
 		}))
 	}
+	if len(os.Args) > 1 && os.Args[1] == "old-launcher" {
+		os.Exit(remote.CommandOfAnEarlierBuild(os.Args[2:], os.Stderr, 1))
+	}
+	if len(os.Args) > 1 && os.Args[1] == "poor-launcher" {
+		os.Exit(remote.CommandOfAnEarlierBuild(os.Args[2:], os.Stderr, remote.Version, launcher.DeviceRulesV2))
+	}
 	if len(os.Args) > 2 && os.Args[1] == "stranger" {
 		os.Exit(stranger(os.Args[2]))
 	}
@@ -37,12 +43,16 @@ type process struct {
 }
 
 func start(t testing.TB, dir, abandoned string) *process {
+	return startAs(t, "launcher", dir, abandoned)
+}
+
+func startAs(t testing.TB, role, dir, abandoned string) *process {
 	t.Helper()
 	timeout, err := time.ParseDuration(abandoned)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(os.Args[0], append([]string{"launcher"}, remote.Arguments(dir, timeout)...)...)
+	cmd := exec.Command(os.Args[0], append([]string{role}, remote.Arguments(dir, timeout)...)...)
 	cmd.Stderr = os.Stderr
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
@@ -96,14 +106,6 @@ func TestAbandonedContainersAreDestroyed(t *testing.T) {
 		t.Errorf("container lives on: %v", err)
 	}
 	r.Reopen()
-}
-
-func TestNewerAgentIsToldToRestartTheLauncher(t *testing.T) {
-	r := launchertest.NewRig(t, open)
-	err := r.Launcher.(*process).Speak(r.Context(), remote.Version+1)
-	if err == nil || !strings.Contains(err.Error(), "restart the launcher") {
-		t.Errorf("got %v", err)
-	}
 }
 
 func TestEnsureStartsALauncherOnce(t *testing.T) {

@@ -1,13 +1,16 @@
 package remote
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -26,6 +29,7 @@ func serve(ctx context.Context, o Options, l launcher.Launcher, listener *net.Un
 	ctx, cancel := context.WithCancel(ctx)
 	s := &server{launcher: l, log: o.Log, cancel: cancel, abandoned: o.Abandoned, conns: map[*net.UnixConn]bool{}}
 	s.hand = hand{options: o, listener: listener, lock: lock}
+	s.knows = o.knows()
 	s.build, _ = ownBuild() // without one it is never the one that is wanted
 	s.absent()
 	stop := context.AfterFunc(ctx, func() { listener.Close(); s.closeAll() })
@@ -51,6 +55,7 @@ type server struct {
 	abandoned time.Duration
 	group     sync.WaitGroup
 	build     string
+	knows     knowledge
 	hand      hand
 	// calls is held for reading by what changes containers, and for writing by an upgrade.
 	calls sync.RWMutex
@@ -116,12 +121,18 @@ func (s *server) converse(ctx context.Context, conn *net.UnixConn) {
 		}
 	}()
 	for {
-		var c call
-		files, err := receive(conn, &c)
+		var frame json.RawMessage
+		files, err := receive(conn, &frame)
 		if err != nil {
 			return
 		}
-		a := s.do(ctx, conn, c, files)
+		c, err := read(frame)
+		a := answer{}
+		if c.Version <= s.knows.version && err != nil {
+			a.Error = fmt.Sprintf("launcher does not understand the agent: %v: restart the launcher", err)
+		} else {
+			a = s.do(ctx, conn, c, files)
+		}
 		closeAll(files)
 		var with []*os.File
 		if a.terminal != nil {
@@ -140,12 +151,25 @@ func (s *server) converse(ctx context.Context, conn *net.UnixConn) {
 	}
 }
 
+// read refuses words that are not known: dropped, they could stand for a bound of a container.
+func read(frame []byte) (c call, err error) {
+	decoder := json.NewDecoder(bytes.NewReader(frame))
+	decoder.DisallowUnknownFields()
+	if err = decoder.Decode(&c); err != nil {
+		_ = json.Unmarshal(frame, &c) // for its version
+	}
+	return c, err
+}
+
 func (s *server) do(ctx context.Context, conn *net.UnixConn, c call, files []*os.File) (a answer) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var err error
-	if c.Version > Version {
-		return answer{Error: fmt.Sprintf("launcher speaks version %d, the agent %d: restart the launcher", Version, c.Version)}
+	if c.Version > s.knows.version {
+		return answer{Error: fmt.Sprintf(speaks+"%d, the agent %d: restart the launcher", s.knows.version, c.Version)}
+	}
+	if lacks := launcher.Missing(c.Needs, s.knows.features); len(lacks) > 0 {
+		return answer{Error: "launcher has no " + strings.Join(lacks, ", no "), Lacks: lacks}
 	}
 	if c.Method != "wait" && c.Method != "upgrade" {
 		s.calls.RLock()
@@ -153,7 +177,7 @@ func (s *server) do(ctx context.Context, conn *net.UnixConn, c call, files []*os
 	}
 	switch c.Method {
 	case "build":
-		a.Build = s.build
+		a.Build, a.Features = s.build, s.knows.features
 	case "upgrade":
 		if len(files) != 1 {
 			return answer{Error: "upgrade: no program"}

@@ -189,6 +189,17 @@ func (c *Client) Build(ctx context.Context) (string, error) {
 	return a.Build, err
 }
 
+// Lacks are the features of this build that the launcher does not have.
+func (k *Keeper) Lacks(ctx context.Context) ([]string, error) {
+	return retry(ctx, k, func(c *Client) ([]string, error) {
+		a, err := c.do(ctx, call{Method: "build"})
+		if errors.Is(err, ErrAway) {
+			return nil, err
+		}
+		return launcher.Missing(launcher.Features(), a.Features), nil // one that knows no such question has none
+	})
+}
+
 // upgrade has the launcher's process execute a program in place. It is gone as a partner
 // then: the connection breaks.
 func (c *Client) upgrade(ctx context.Context, program *os.File) error {

@@ -51,8 +51,12 @@ func otherBuild(t testing.TB) *os.File {
 
 // keeping opens launchers' processes of a kind for a rig, in a way that ends them with the test.
 func keeping(kind string, keeper **remote.Keeper) launchertest.Factory {
+	return keepingAs("launcher", kind, keeper)
+}
+
+func keepingAs(role, kind string, keeper **remote.Keeper) launchertest.Factory {
 	return func(t testing.TB, dir string) (launcher.Launcher, func()) {
-		command := append([]string{os.Args[0], "launcher"}, remote.Arguments(dir, 0)...)
+		command := append([]string{os.Args[0], role}, remote.Arguments(dir, 0)...)
 		if kind != "native" {
 			if _, err := exec.LookPath(kind); err != nil {
 				t.Skipf("SKIP: %s is missing; apt-get install %s", kind, kind)
