@@ -2,6 +2,7 @@ package core
 
 import (
 	"sort"
+	"strings"
 	"time"
 
 	marathon "agora.dev/agora/api/marathon/v2"
@@ -76,7 +77,11 @@ func (c *Core) task(i *instance.Instance) marathon.Task {
 		t.Ports = []int{}
 	}
 	for _, address := range i.IPAddresses {
-		t.IPAddresses = append(t.IPAddresses, marathon.IPAddress{IPAddress: address, Protocol: "IPv4"})
+		protocol := "IPv4"
+		if strings.Contains(address, ":") {
+			protocol = "IPv6"
+		}
+		t.IPAddresses = append(t.IPAddresses, marathon.IPAddress{IPAddress: address, Protocol: protocol})
 	}
 	if h := i.Health; h != nil {
 		t.HealthCheckResults = []marathon.HealthCheckResult{{Alive: h.Alive, ConsecutiveFailures: h.Failures, InstanceID: i.ID,

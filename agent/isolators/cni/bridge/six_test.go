@@ -32,6 +32,17 @@ func ip6(a *cni.Attached) string {
 	return ""
 }
 
+// gateway6 is the bridge's own IPv6 address; none where there is no IPv6.
+func gateway6(a *cni.Attached) []string {
+	if ip6(a) == "" {
+		return nil
+	}
+	out := netip.MustParsePrefix(ip6(a) + "/64").Masked().Addr().As16()
+	four := netip.MustParsePrefix(ip(a) + "/22").Masked().Addr().Next().As4()
+	copy(out[12:], four[:])
+	return []string{netip.AddrFrom16(out).String()}
+}
+
 // withIPv6 is a machine, its neighbour and some containers with IPv6.
 func withIPv6(t *testing.T, ids ...string) (m *machine, outside string, containers []*cni.Attached) {
 	t.Helper()
@@ -64,9 +75,7 @@ func withIPv6(t *testing.T, ids ...string) (m *machine, outside string, containe
 func TestIPv6PortIsReachedFromEverywhereAndNothingElseIs(t *testing.T) {
 	_, outside, c := withIPv6(t, "a", "b")
 	a, b := c[0], c[1]
-	gateway := netip.MustParsePrefix(ip6(a) + "/64").Masked().Addr().As16()
-	copy(gateway[12:], []byte{10, 63, 0, 1})
-	machine := netip.AddrFrom16(gateway).String()
+	machine := gateway6(a)[0]
 	serve(t, a.Namespace, 80)
 	serve(t, a.Namespace, 79)
 	for _, c := range []struct{ from, address, want string }{
