@@ -47,6 +47,8 @@ run agent-launcher-native -test.run .
 # Networks with the native launcher: the runtimes are too large for this machine.
 run agent-containerizer-linux -test.run . -test.skip '.*/(runc|crun)|NoLinkLeads'
 run agent-isolators-cni-bridge -test.run .
+run agent-isolators-cni -test.run .
+run agent-isolators-ports -test.run .
 run agent-isolators-perf -test.run .
 run agent-launcher-oci -test.run '.*/crun' -test.skip '.*/.*/HundredAtOnce'
 # A tmpfs of this kernel cannot be mounted with other ids.

@@ -41,7 +41,7 @@ for runtime in runc crun; do
   done
 done
 
-packages=(./agent/launcher/native ./agent/launcher/oci ./agent/containerizer/linux ./agent/isolators/cni/bridge ./agent/isolators/perf ./agent/isolators/devices)
+packages=(./agent/launcher/native ./agent/launcher/oci ./agent/containerizer/linux ./agent/isolators/cni ./agent/isolators/cni/bridge ./agent/isolators/ports ./agent/isolators/perf ./agent/isolators/devices)
 for package in "${packages[@]}"; do
   name=${package#./}
   CGO_ENABLED=0 go test -c -o "$root/tests/${name//\//-}" "$package"

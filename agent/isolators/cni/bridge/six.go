@@ -96,30 +96,52 @@ func (b *Bridge) pick6() (netip.Prefix, error) {
 	return block, nil
 }
 
-// mayForward6 refuses where forwarding would cut the machine off: the kernel then forgets the
-// way out that a router advertised on an interface whose accept_ra is 1.
+// mayForward6 refuses where forwarding would cut the machine off: a kernel that forwards no longer
+// listens to the routers from which an interface with accept_ra 1 has its way out or an
+// address, and forgets that way at once.
 func mayForward6() error {
 	if on, err := os.ReadFile(forward6File); err == nil && strings.TrimSpace(string(on)) != "0" {
 		return nil
 	}
-	routes, err := netlink.RouteList(nil, netlink.FAMILY_V6)
+	advertised, err := advertisedOn()
 	if err != nil {
-		return fmt.Errorf("read routes: %w", err)
+		return err
 	}
-	for _, r := range routes {
-		if r.Protocol != unix.RTPROT_RA || r.Dst != nil && !r.Dst.IP.IsUnspecified() {
-			continue
-		}
-		link, err := netlink.LinkByIndex(r.LinkIndex)
+	for _, index := range advertised {
+		link, err := netlink.LinkByIndex(index)
 		if err != nil {
 			continue
 		}
 		name := link.Attrs().Name
 		if accept, err := os.ReadFile(settings6 + name + "/accept_ra"); err == nil && strings.TrimSpace(string(accept)) == "1" {
-			return fmt.Errorf("forwarding would take away the machine's own way out, which a router advertises on %s: set net.ipv6.conf.%s.accept_ra to 2, or net.ipv6.conf.all.forwarding to 1", name, name)
+			return fmt.Errorf("forwarding would take from the machine what a router advertises on %s: set net.ipv6.conf.%s.accept_ra to 2, or net.ipv6.conf.all.forwarding to 1", name, name)
 		}
 	}
 	return nil
+}
+
+// advertisedOn are the interfaces with a default route that a router advertised, or an address
+// that lasts for some time only.
+func advertisedOn() (indexes []int, err error) {
+	routes, err := netlink.RouteList(nil, netlink.FAMILY_V6)
+	if err != nil {
+		return nil, fmt.Errorf("read routes: %w", err)
+	}
+	for _, r := range routes {
+		if r.Protocol == unix.RTPROT_RA && (r.Dst == nil || r.Dst.IP.IsUnspecified()) {
+			indexes = append(indexes, r.LinkIndex)
+		}
+	}
+	addresses, err := netlink.AddrList(nil, netlink.FAMILY_V6)
+	if err != nil {
+		return nil, fmt.Errorf("read addresses: %w", err)
+	}
+	for _, a := range addresses {
+		if a.Flags&unix.IFA_F_PERMANENT == 0 && !a.IP.IsLinkLocalUnicast() {
+			indexes = append(indexes, a.LinkIndex)
+		}
+	}
+	return indexes, nil
 }
 
 // useIPv6 prepares an interface whose addresses we give: no router is listened to, nobody is

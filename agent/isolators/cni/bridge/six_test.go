@@ -232,6 +232,13 @@ func TestMachineWithoutIPv6HasIPv4Alone(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, func() {}, bridge.DerivePool6("x"), "set net.ipv6.conf.uplink.accept_ra to 2"},
+		"address advertised": {func() {
+			set("uplink/accept_ra", "1")
+			link, _ := netlink.LinkByName("uplink")
+			if err := netlink.AddrAdd(link, &netlink.Addr{IPNet: &net.IPNet{IP: net.ParseIP("2001:db8::77"), Mask: net.CIDRMask(64, 128)}, ValidLft: 3600, PreferedLft: 1800}); err != nil {
+				t.Fatal(err)
+			}
+		}, func() {}, bridge.DerivePool6("x"), "set net.ipv6.conf.uplink.accept_ra to 2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var log bytes.Buffer
