@@ -243,17 +243,16 @@ func (a *Agent) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	maker := &sandboxMaker{paths: a.paths, agent: func() string { return *a.agentID.Load() }}
+	garbage := &collector{delay: a.config.GCDelay, log: a.deps.Log, atOnce: make(chan struct{}, 1), headroom: a.config.GCDiskHeadroom,
+		every: a.config.DiskWatchInterval, usage: func() (float64, error) { return diskUsage(a.config.WorkDir) }}
+	garbage.begin()
+	a.garbage = garbage
+	a.forgetStandalone(standalone, garbage)
+	maker := &sandboxMaker{paths: a.paths, agent: func() string { return *a.agentID.Load() }, claim: garbage.claim}
 	works := newContainers(runCtx, a.deps.Containerizer, a.deps.Log)
 	works.prepare, works.post = maker.prepare, post
 	works.records = &recorder{box: a.box, usage: a.deps.Containerizer.Usage, peak: a.deps.Peak, log: a.deps.Log,
 		inspect: func(look func(*core.Core)) { a.loop.Post(runCtx, posted{inspect: look}) }}
-	garbage := &collector{delay: a.config.GCDelay, log: a.deps.Log, atOnce: make(chan struct{}, 1), headroom: a.config.GCDiskHeadroom,
-		every: a.config.DiskWatchInterval, usage: func() (float64, error) { return diskUsage(a.config.WorkDir) }}
-	garbage.look()
-	a.garbage = garbage
-	garbage.find(a.config.WorkDir, a.sandboxes(), a.ended())
-	a.forgetStandalone(standalone, garbage)
 	uplink := &linker{dialer: a.deps.Dialer, post: post, ctx: runCtx}
 	m := &machine{
 		core: a.core, write: a.write, link: uplink, executors: a.broker, containers: works,
@@ -265,13 +264,24 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() { a.loop.Run(runCtx, m) })
-	wg.Go(func() { garbage.run(runCtx) })
 	wg.Go(func() { overseer.run(runCtx) })
 	wg.Go(func() { a.remover.run(runCtx) })
 	post(core.Recovered{State: a.recovered, Containers: found})
-	for _, c := range found {
-		works.watch(c.ID) // the core hears of an ended root like of any other
-	}
+	ready := make(chan struct{})
+	a.loop.Post(runCtx, posted{inspect: func(*core.Core) { close(ready) }})
+	wg.Go(func() {
+		select {
+		case <-ready: // what can wait does not hold up the recovery
+		case <-runCtx.Done():
+			return
+		}
+		for _, c := range found {
+			works.watch(c.ID) // the core hears of an ended root like of any other
+		}
+		garbage.find(runCtx, a.config.WorkDir, a.sandboxes(), a.ended())
+		a.recovered = nil // the core has it
+		garbage.run(runCtx)
+	})
 	api := a.api()
 	server, relayed := a.server(api), a.server(api)
 	relayed.ConnContext = vouch

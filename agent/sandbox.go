@@ -25,11 +25,13 @@ import (
 type sandboxMaker struct {
 	paths checkpoint.Paths
 	agent func() string
+	claim func(sandbox string)
 }
 
 // prepare makes the sandbox with its links.
 func (s *sandboxMaker) prepare(_ context.Context, l core.LaunchContainer) error {
 	sandbox := l.Spec.Sandbox
+	s.claim(sandbox)
 	if err := os.MkdirAll(sandbox, 0o755); err != nil {
 		return fmt.Errorf("make sandbox: %w", err)
 	}
@@ -107,6 +109,8 @@ type collector struct {
 	atOnce  chan struct{}
 	mu      sync.Mutex
 	waiting []forgotten
+	// claimed are the sandboxes made since begin; nil after find.
+	claimed map[string]bool
 	// removed and failed count directories.
 	removed, failed atomic.Uint64
 }
@@ -143,25 +147,61 @@ func (g *collector) forget(f core.ForgetSandbox) {
 	}
 }
 
+// claim notes a sandbox that is about to be made, so that find knows it is in use.
+func (g *collector) claim(dir string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.claimed != nil {
+		g.claimed[dir] = true
+	}
+}
+
 // find plans the removal of sandboxes that an earlier agent left, by when their executors ended, or by
-// their age where that is not known. Those of keep are in use.
-func (g *collector) find(work string, keep map[string]bool, ended map[string]time.Time) {
-	found, err := filepath.Glob(filepath.Join(work, "slaves", "*", "frameworks", "*", "executors", "*", "runs", "*"))
+// their age where that is not known. Those of keep are in use, and so are those claimed since begin.
+func (g *collector) find(ctx context.Context, work string, keep map[string]bool, ended map[string]time.Time) {
+	var found []forgotten
+	each(filepath.Join(work, "slaves"), func(agent string, _ fs.DirEntry) {
+		each(filepath.Join(agent, "frameworks"), func(framework string, _ fs.DirEntry) {
+			each(filepath.Join(framework, "executors"), func(executor string, _ fs.DirEntry) {
+				each(filepath.Join(executor, "runs"), func(dir string, e fs.DirEntry) {
+					if keep[dir] || ctx.Err() != nil {
+						return
+					}
+					at, known := ended[dir]
+					if !known {
+						info, err := e.Info()
+						if err != nil {
+							return
+						}
+						at = info.ModTime()
+					}
+					found = append(found, forgotten{at, dir})
+				})
+			})
+		})
+	})
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, f := range found {
+		if !g.claimed[f.dir] {
+			g.waiting = append(g.waiting, f)
+		}
+	}
+	g.claimed = nil
+	slices.SortStableFunc(g.waiting, func(a, b forgotten) int { return a.at.Compare(b.at) })
+}
+
+// each visits the directories in one; what cannot be read has none.
+func each(dir string, visit func(path string, e fs.DirEntry)) {
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return
 	}
-	for _, dir := range found {
-		info, err := os.Lstat(dir)
-		if err != nil || !info.IsDir() || keep[dir] {
-			continue
+	for _, e := range entries {
+		if e.IsDir() {
+			visit(filepath.Join(dir, e.Name()), e)
 		}
-		at, known := ended[dir]
-		if !known {
-			at = info.ModTime()
-		}
-		g.waiting = append(g.waiting, forgotten{at, dir})
 	}
-	slices.SortFunc(g.waiting, func(a, b forgotten) int { return a.at.Compare(b.at) })
 }
 
 // allowedAge is how old a sandbox may get on a disk that is so full. Mesos slave.cpp, age.
@@ -201,6 +241,12 @@ func diskUsage(dir string) (float64, error) {
 		return used / total, nil
 	}
 	return 0, nil
+}
+
+// begin is called before any sandbox is made, and before find.
+func (g *collector) begin() {
+	g.look()
+	g.claimed = map[string]bool{}
 }
 
 // run sweeps every --disk_watch_interval until ctx ends.

@@ -23,10 +23,37 @@ func TestSandboxesOfEarlierAgentsAreCollectedByAge(t *testing.T) {
 		dirs[name] = dir
 	}
 	g := &collector{delay: 24 * time.Hour, log: slog.New(slog.DiscardHandler)}
-	g.find(work, map[string]bool{dirs["used"]: true}, map[string]time.Time{dirs["ended late"]: now.Add(-time.Hour)})
+	g.find(t.Context(), work, map[string]bool{dirs["used"]: true}, map[string]time.Time{dirs["ended late"]: now.Add(-time.Hour)})
 	g.sweep(now)
 	for name, want := range map[string]bool{"old": false, "new": true, "used": true, "ended late": true} {
 		if _, err := os.Stat(dirs[name]); (err == nil) != want {
+			t.Errorf("%s: there %v, want %v", name, err == nil, want)
+		}
+	}
+}
+
+// A sandbox that is made while those of earlier agents are looked for belongs to nobody of them, whatever its age.
+func TestSandboxesMadeDuringTheSearchAreInUse(t *testing.T) {
+	work, now := t.TempDir(), time.Now()
+	g := &collector{delay: time.Hour, log: slog.New(slog.DiscardHandler)}
+	g.begin()
+	at := func(name string) string {
+		return filepath.Join(work, "slaves", "S0", "frameworks", "f", "executors", name, "runs", "c")
+	}
+	g.claim(at("made"))
+	for _, name := range []string{"made", "left"} {
+		if err := os.MkdirAll(at(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(at(name), now, now.Add(-48*time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g.find(t.Context(), work, nil, nil)
+	g.claim(at("later")) // nobody looks any more
+	g.sweep(now)
+	for name, want := range map[string]bool{"made": true, "left": false} {
+		if _, err := os.Stat(at(name)); (err == nil) != want {
 			t.Errorf("%s: there %v, want %v", name, err == nil, want)
 		}
 	}

@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -205,5 +206,50 @@ func TestPathsStayInsideForAnyIdentifier(t *testing.T) {
 	want := "/w/slaves/S0/frameworks/f/executors/e/runs/c/containers/n/containers/m"
 	if got := p.Sandbox("S0", run("e", "c"), "c.n.m"); got != want {
 		t.Errorf("nested sandbox %s, want %s", got, want)
+	}
+}
+
+// Executors that are read side by side are found in the order of the directory, the newest run of each first.
+func TestManyExecutorsAreReadInTheirOrder(t *testing.T) {
+	disk, want := vfs.OS{}, &core.State{}
+	s := New(disk, Paths{Work: t.TempDir()})
+	if _, _, err := s.Recover(Options{BootID: boot}); err != nil {
+		t.Fatal(err)
+	}
+	framework := &mesos.FrameworkInfo{User: proto.String("u"), Name: proto.String("n"), Id: &mesos.FrameworkID{Value: proto.String("f")}}
+	writes := []core.Write{
+		core.WriteAgent{Info: &mesos.AgentInfo{Hostname: proto.String("h"), Id: &mesos.AgentID{Value: proto.String("S0")}}},
+		core.WriteFramework{Info: framework},
+	}
+	for i := range 3 * many {
+		id := fmt.Sprintf("e%04d", i)
+		for _, r := range []core.Run{run(id, "b-"+id), run(id, "a-"+id)} { // the second is the newest
+			writes = append(writes, core.WriteExecutor{Run: r, Kind: core.Command, Info: &mesos.ExecutorInfo{ExecutorId: &mesos.ExecutorID{Value: &id}}},
+				core.WriteTask{Run: r, Info: task(id)}, core.WriteUpdate{Run: r, Task: core.TaskID(id), Status: status(id, "1", mesos.TaskState_TASK_RUNNING)})
+		}
+	}
+	for _, w := range writes {
+		if err := s.Apply(w); err != nil {
+			t.Fatal(err)
+		}
+		want.Apply(w)
+	}
+	got, warnings, err := s.Recover(Options{Strict: true, BootID: boot})
+	if err != nil || len(warnings) > 0 {
+		t.Fatalf("recover: %v, warnings %v", err, warnings)
+	}
+	if d := diff(want, got); d != "" {
+		t.Errorf("want - got +:\n%s", d)
+	}
+	broken := filepath.Join(s.paths.executor("S0", core.ExecutorKey{Framework: "f", Executor: "e0100"}), fileExecutorInfo)
+	if err := disk.WriteFile(broken, []byte("\xff")); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.Recover(Options{Strict: true, BootID: boot}); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), broken) {
+		t.Errorf("a corrupt one among them: %v", err)
+	}
+	got, warnings, err = s.Recover(Options{BootID: boot})
+	if err != nil || len(warnings) != 1 || len(got.Frameworks[0].Executors) != 2*(3*many-1) {
+		t.Errorf("without --strict: %v, warnings %v", err, warnings)
 	}
 }

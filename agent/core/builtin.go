@@ -1,6 +1,8 @@
 package core
 
 import (
+	"bytes"
+
 	"agora.dev/agora/agent/containerizer"
 	mesos "agora.dev/agora/api/mesos/v1"
 	execapi "agora.dev/agora/api/mesos/v1/executor"
@@ -41,6 +43,7 @@ func (c *Core) pump() {
 		if announcesKill(r) && !planted.Active("agent-late-kill-state") {
 			// A kill that was announced must not be forgotten: nobody would repeat it.
 			c.persist(WriteExecutorState{Run: e.run, State: r.State})
+			e.onDisk = nil
 		}
 		for _, call := range r.Calls {
 			c.builtinCall(e, call)
@@ -61,10 +64,10 @@ func (c *Core) pump() {
 		}
 	}
 	for _, e := range touched {
-		if e.state != terminated {
+		if e.state != terminated && !bytes.Equal(e.coreState, e.onDisk) {
 			c.persist(WriteExecutorState{Run: e.run, State: e.coreState})
 		}
-		e.coreState = nil
+		e.coreState, e.onDisk = nil, nil
 	}
 }
 
@@ -106,9 +109,11 @@ func (c *Core) subscribedEvent(e *executorRun) *execapi.Event {
 // shownInfo is what executors are told of the agent, as in Mesos without what masters are told of
 // checkpoints.
 func (c *Core) shownInfo() *mesos.AgentInfo {
-	shown := cloneInfo(c.info)
-	shown.Checkpoint = nil
-	return shown
+	if c.shownOf != c.info {
+		c.shown, c.shownOf = cloneInfo(c.info), c.info
+		c.shown.Checkpoint = nil
+	}
+	return c.shown
 }
 
 // builtinDone ends an executor that has nothing left to do.

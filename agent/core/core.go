@@ -17,6 +17,8 @@ import (
 type Core struct {
 	config Config
 	info   *mesos.AgentInfo // with the ID once there is one
+	// shown is what executors are told of shownOf, the info that it was made of.
+	shown, shownOf *mesos.AgentInfo
 
 	recovered  bool
 	stopping   bool // everything is being killed, then Exit
@@ -87,6 +89,7 @@ type executorRun struct {
 
 	builtin    builtinCore
 	coreState  []byte // to be written at the end of the step
+	onDisk     []byte // what was recovered of it; nil once it is overwritten
 	connection ConnectionID
 	reconnect  bool      // lived before this agent; has not subscribed again
 	deadline   time.Time // of registration, or of a shutdown

@@ -40,6 +40,19 @@ func (t *TaskState) nested() (containerizer.ID, bool) {
 	return "", false
 }
 
+// adopted are the containers of one run that were found: its own, and those nested in it.
+type adopted []containerizer.Recovered
+
+// own is the run's own container; ok is false when it was not found.
+func (a adopted) own(e *executorRun) (have containerizer.Recovered, ok bool) {
+	for _, have := range a {
+		if have.ID == e.run.Container {
+			return have, true
+		}
+	}
+	return have, false
+}
+
 // recover rebuilds what an earlier process of this agent knew, and compares it with
 // what is still there.
 func (c *Core) recover(r Recovered) {
@@ -72,9 +85,9 @@ func (c *Core) recover(r Recovered) {
 		return
 	}
 	c.drain, c.drainSince = state.Drain, c.now
-	found := map[containerizer.ID]containerizer.Recovered{}
+	found := map[containerizer.ID]adopted{}
 	for _, have := range r.Containers {
-		found[have.ID] = have
+		found[have.ID.Root()] = append(found[have.ID.Root()], have)
 	}
 	for _, done := range state.Completed {
 		c.recoverCompleted(done)
@@ -117,20 +130,20 @@ func (c *Core) releaseSession() {
 	}
 }
 
-func (c *Core) recoverFramework(s *FrameworkState, found map[containerizer.ID]containerizer.Recovered) {
+func (c *Core) recoverFramework(s *FrameworkState, found map[containerizer.ID]adopted) {
 	f := &framework{id: frameworkID(s.Info), info: s.Info, executors: map[ExecutorID]*executorRun{}}
 	f.takeOver(c.takeCompleted(f.id))
 	c.frameworks[f.id] = f
 	// A framework is collected with its last executor: all must be known before one goes.
 	f.recovering = true
 	for i := range s.Executors {
-		c.recoverExecutor(f, &s.Executors[i], found)
+		c.recoverExecutor(f, &s.Executors[i], found[s.Executors[i].Run.Container])
 	}
 	f.recovering = false
 	c.collectFramework(f)
 }
 
-func (c *Core) recoverExecutor(f *framework, s *ExecutorState, found map[containerizer.ID]containerizer.Recovered) {
+func (c *Core) recoverExecutor(f *framework, s *ExecutorState, found adopted) {
 	e := &executorRun{
 		run: s.Run, kind: s.Kind, info: s.Info, framework: f, state: running, tasks: map[TaskID]*task{},
 	}
@@ -195,11 +208,9 @@ func (c *Core) recoverTask(e *executorRun, s *TaskState) {
 }
 
 // adopt notes the containers of a run that were found.
-func (c *Core) adopt(e *executorRun, found map[containerizer.ID]containerizer.Recovered) {
-	for id, have := range found {
-		if id.Root() != e.run.Container {
-			continue
-		}
+func (c *Core) adopt(e *executorRun, found adopted) {
+	for _, have := range found {
+		id := have.ID
 		c.containers[id] = &container{id: id, exec: e, pid: have.PID, live: have.Ended == nil, task: e.taskIn(id)}
 		if len(have.Networks) > 0 || have.Cgroups != nil {
 			c.containers[id].status = &mesos.ContainerStatus{NetworkInfos: have.Networks, CgroupInfo: have.Cgroups}
@@ -221,8 +232,8 @@ func (e *executorRun) taskIn(id containerizer.ID) *task {
 	return nil
 }
 
-func (c *Core) recoverCustom(e *executorRun, found map[containerizer.ID]containerizer.Recovered) {
-	have, ok := found[e.run.Container]
+func (c *Core) recoverCustom(e *executorRun, found adopted) {
+	have, ok := found.own(e)
 	if !ok || have.Ended != nil {
 		c.lostRun(e, have.Ended)
 		return
@@ -246,8 +257,8 @@ func (c *Core) lostRun(e *executorRun, how *containerizer.Termination) {
 }
 
 // recoverBuiltin resumes a built-in executor and tells it what became of its containers.
-func (c *Core) recoverBuiltin(e *executorRun, state []byte, found map[containerizer.ID]containerizer.Recovered) {
-	own, ok := found[e.run.Container]
+func (c *Core) recoverBuiltin(e *executorRun, state []byte, found adopted) {
+	own, ok := found.own(e)
 	if e.kind == TaskGroup && (!ok || own.Ended != nil) && state == nil {
 		c.lostRun(e, own.Ended)
 		return
@@ -268,7 +279,7 @@ func (c *Core) recoverBuiltin(e *executorRun, state []byte, found map[containeri
 		}
 		core = restored
 	}
-	e.builtin = core
+	e.builtin, e.onDisk = core, state
 	c.feed(e, executor.FromAgent{Event: c.subscribedEvent(e)})
 	subscribe := core.Subscribe().GetSubscribe()
 	for _, u := range subscribe.GetUnacknowledgedUpdates() {
@@ -276,13 +287,11 @@ func (c *Core) recoverBuiltin(e *executorRun, state []byte, found map[containeri
 	}
 	c.dropUnlisted(e, subscribe.GetUnacknowledgedTasks())
 	in := executor.Recovered{Ended: map[executor.ContainerID]executor.Termination{}}
-	for id, have := range found {
-		switch {
-		case id.Root() != e.run.Container:
-		case have.Ended != nil:
-			in.Ended[executor.ContainerID(id)] = executor.Termination(*have.Ended)
-		default:
-			in.Live = append(in.Live, executor.ContainerID(id))
+	for _, have := range found {
+		if have.Ended != nil {
+			in.Ended[executor.ContainerID(have.ID)] = executor.Termination(*have.Ended)
+		} else {
+			in.Live = append(in.Live, executor.ContainerID(have.ID))
 		}
 	}
 	c.feed(e, in)

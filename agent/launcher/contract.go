@@ -82,9 +82,6 @@ type Container struct {
 	Parent string // set for a process that entered another container
 	PID    int    // of the init
 	Exit   *Exit  // set once it has ended
-	// Cgroups are the directories of its cgroups by controller; on v2 the only key
-	// is empty.
-	Cgroups map[string]string
 }
 
 // Exit is an exit record.

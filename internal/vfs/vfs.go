@@ -67,7 +67,7 @@ type OS struct{}
 func (OS) MkdirAll(path string) error { return os.MkdirAll(path, 0o755) }
 
 // ReadFile reads a file.
-func (OS) ReadFile(path string) ([]byte, error) { return os.ReadFile(path) }
+func (OS) ReadFile(path string) ([]byte, error) { return readFile(path) }
 
 // ReadDir lists a directory.
 func (OS) ReadDir(path string) ([]Entry, error) {

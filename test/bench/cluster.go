@@ -22,9 +22,9 @@ const (
 	resources = "cpus:10000;mem:1000000;disk:100000;ports:[31000-32000]"
 )
 
-// cluster is a real master and agent in this process, with a framework.
+// cluster is a real master and agent with a framework.
 type cluster struct {
-	*devcluster.Cluster
+	daemons
 	dir    string
 	client *scheduler.Client
 	events chan *schedulerpb.Event
@@ -34,7 +34,22 @@ type cluster struct {
 	next   int
 }
 
+// daemons are a master and an agent.
+type daemons interface {
+	MasterAddr() string
+	// Stop ends them, and all containers.
+	Stop() error
+}
+
+// startCluster has master and agent in this process.
 func startCluster() (*cluster, error) {
+	return startWith(func(ctx context.Context, state string) (daemons, error) {
+		return devcluster.Start(ctx, devcluster.Config{StateDir: state, AnyPort: true, Resources: resources})
+	})
+}
+
+// startWith has a framework at the daemons that start makes below a directory.
+func startWith(start func(ctx context.Context, state string) (daemons, error)) (*cluster, error) {
 	if os.Getuid() != 0 {
 		return nil, fmt.Errorf("needs root: containers, cgroups and mounts are real")
 	}
@@ -47,7 +62,7 @@ func startCluster() (*cluster, error) {
 	if err := c.loadImage(); err != nil {
 		return nil, c.abandon(err)
 	}
-	c.Cluster, err = devcluster.Start(c.ctx, devcluster.Config{StateDir: filepath.Join(dir, "state"), AnyPort: true, Resources: resources})
+	c.daemons, err = start(c.ctx, filepath.Join(dir, "state"))
 	if err != nil {
 		return nil, c.abandon(err)
 	}

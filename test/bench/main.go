@@ -1,6 +1,7 @@
 // Command bench measures the budgets of Agora, one JSON line a figure on standard
 // output. Arguments name the budgets to measure, such as P2 P7; none means all. With
-// -profiles, what the masters spend time and memory on can be read with go tool pprof.
+// -profiles, what the masters spend time and memory on, and what starting agents spend time
+// on, can be read with go tool pprof.
 //
 // Every figure stands beside the floor that was probed in the same run: what the
 // machine needs for the same thing without Agora. Machines differ; ratios travel.
@@ -51,6 +52,7 @@ var budgets = []budget{
 	{"P9", (*suite).memory},
 	{"P10", (*suite).streams},
 	{"checks", (*suite).checks},
+	{"recovery", (*suite).recovery},
 }
 
 // suite is one run.
@@ -59,7 +61,7 @@ type suite struct {
 	failed []string
 }
 
-var profiles = flag.String("profiles", "", "`folder` for CPU and heap profiles of the masters under measurement")
+var profiles = flag.String("profiles", "", "`folder` for CPU and heap profiles of the masters and agents under measurement")
 
 func main() {
 	if len(os.Args) == 3 && os.Args[1] == masterRole {
@@ -71,6 +73,10 @@ func main() {
 	}
 	// The cluster under measurement starts this program again for its launcher and inits.
 	if len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-") && !slices.ContainsFunc(budgets, func(b budget) bool { return b.name == os.Args[1] }) {
+		if err := profileAgent(os.Args[1]); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
 		os.Exit(cli.Main(context.Background(), cli.NewApp("bench"), os.Args[1:]))
 	}
 	flag.Parse()

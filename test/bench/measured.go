@@ -15,6 +15,7 @@ import (
 	"runtime/pprof"
 	"strconv"
 	"strings"
+	"time"
 
 	"agora.dev/agora/client/agentlink"
 	"agora.dev/agora/master"
@@ -50,7 +51,7 @@ func runMeasuredMaster(inside string, in io.Reader, out io.Writer) error {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	saved, err := startProfiles(os.Getenv(profilesVariable))
+	saved, err := startProfiles(os.Getenv(profilesVariable), "master")
 	if err != nil {
 		return err
 	}
@@ -77,15 +78,15 @@ func runMeasuredMaster(inside string, in io.Reader, out io.Writer) error {
 	return <-ended
 }
 
-// profilesVariable names the folder where measured masters leave profiles, if any.
+// profilesVariable names the folder where measured masters and agents leave profiles, if any.
 const profilesVariable = "AGORA_BENCH_PROFILES"
 
 // startProfiles profiles the processor until the function it gives is called, which adds the heap.
-func startProfiles(dir string) (save func(), err error) {
+func startProfiles(dir, who string) (save func(), err error) {
 	if dir == "" {
 		return func() {}, nil
 	}
-	base := filepath.Join(dir, "master-"+strconv.Itoa(os.Getpid()))
+	base := filepath.Join(dir, who+"-"+strconv.Itoa(os.Getpid()))
 	cpu, err := os.Create(base + ".cpu")
 	if err != nil {
 		return nil, err
@@ -101,6 +102,22 @@ func startProfiles(dir string) (save func(), err error) {
 			heap.Close()
 		}
 	}, nil
+}
+
+// profiledFor is for how long a starting agent is profiled.
+const profiledFor = 3 * time.Second
+
+// profileAgent profiles this process when its role is that of an agent.
+func profileAgent(role string) error {
+	dir := os.Getenv(profilesVariable)
+	if role != "agent" || dir == "" {
+		return nil
+	}
+	saved, err := startProfiles(dir, role)
+	if err == nil {
+		time.AfterFunc(profiledFor, saved)
+	}
+	return err
 }
 
 func readVitals() vitals {

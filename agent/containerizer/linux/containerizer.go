@@ -79,6 +79,8 @@ type Containerizer struct {
 	closed bool
 	lives  *containerizer.Lives
 	boxes  map[containerizer.ID]*box
+	// adopted are those that Recover found and nobody waits for yet.
+	adopted []*box
 }
 
 // box is what is kept of a container.
@@ -194,7 +196,10 @@ func (c *Containerizer) Launch(ctx context.Context, spec containerizer.Spec) (in
 	}
 	b.pid = pid
 	close(b.ready)
-	go c.await(b)
+	go func() {
+		c.observe(b)
+		c.await(b)
+	}()
 	return pid, nil
 }
 
@@ -336,7 +341,6 @@ func (c *Containerizer) Close() error {
 
 // await keeps the result of a running container, and ends what was nested in it.
 func (c *Containerizer) await(b *box) {
-	c.observe(b)
 	exit, err := c.config.Launcher.Wait(context.Background(), string(b.id))
 	c.look(b, &output{})
 	c.mu.Lock()

@@ -119,15 +119,13 @@ func (c *Containerizer) detach(id containerizer.ID) {
 }
 
 // recoverNetworks keeps the networks of the containers that are adopted.
-func (c *Containerizer) recoverNetworks(found []launcher.Container, known []containerizer.ID) error {
+func (c *Containerizer) recoverNetworks(adopted []launcher.Container) error {
 	if c.config.Networks == nil {
 		return nil
 	}
 	var live []string
-	for _, f := range found {
-		if slices.Contains(known, containerizer.ID(f.ID)) {
-			live = append(live, f.ID)
-		}
+	for _, f := range adopted {
+		live = append(live, f.ID)
 	}
 	return c.config.Networks.Recover(live)
 }

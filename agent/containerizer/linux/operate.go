@@ -14,6 +14,7 @@ import (
 	"agora.dev/agora/agent/containerizer"
 	"agora.dev/agora/agent/launcher"
 	mesos "agora.dev/agora/api/mesos/v1"
+	"agora.dev/agora/internal/vfs"
 )
 
 // Recover implements containerizer.Containerizer.
@@ -32,29 +33,60 @@ func (c *Containerizer) Recover(ctx context.Context, known []containerizer.ID) (
 		}
 		return strings.Compare(a.ID, b.ID)
 	})
-	var out []containerizer.Recovered
+	wanted := make(map[containerizer.ID]bool, len(known))
+	for _, id := range known {
+		wanted[id] = true
+	}
 	for _, f := range slices.Backward(found) {
-		if id := containerizer.ID(f.ID); f.Parent != "" || !slices.Contains(known, id) {
+		if id := containerizer.ID(f.ID); f.Parent != "" || !wanted[id] {
 			if err := c.drop(ctx, id); err != nil {
 				return nil, fmt.Errorf("recover containers: %w", err)
 			}
 		}
 	}
-	if err := c.recoverNetworks(found, known); err != nil {
+	found = slices.DeleteFunc(found, func(f launcher.Container) bool { return f.Parent != "" || !wanted[containerizer.ID(f.ID)] })
+	if err := c.recoverNetworks(found); err != nil {
 		return nil, err
 	}
+	out := make([]containerizer.Recovered, 0, len(found))
+	boxes := make([]*box, 0, len(found))
 	for _, f := range found {
-		id := containerizer.ID(f.ID)
-		if f.Parent != "" || !slices.Contains(known, id) {
-			continue
-		}
-		r, err := c.adopt(id, f)
+		b, r, err := c.adopt(containerizer.ID(f.ID), f)
 		if err != nil {
 			return nil, fmt.Errorf("recover containers: %w", err)
 		}
-		out = append(out, r)
+		out, boxes = append(out, r), append(boxes, b)
 	}
-	return out, c.sweep()
+	if err := c.sweep(); err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	c.adopted = boxes
+	c.mu.Unlock()
+	return out, nil
+}
+
+// attend waits for the ends of adopted containers, from when somebody asks for one. They are taken up
+// one after the other, so that a thousand of them do not hold up the rest of the agent's start; what
+// happened before, the launcher and the kernel still know.
+func (c *Containerizer) attend() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	boxes := c.adopted
+	if c.adopted = nil; len(boxes) == 0 || c.closed {
+		return
+	}
+	c.work.Go(func() {
+		for _, b := range boxes {
+			select {
+			case <-c.closing:
+				return
+			default:
+			}
+			c.observe(b)
+			go c.await(b)
+		}
+	})
 }
 
 func (c *Containerizer) drop(ctx context.Context, id containerizer.ID) error {
@@ -67,13 +99,13 @@ func (c *Containerizer) drop(ctx context.Context, id containerizer.ID) error {
 	return c.removeDir(id)
 }
 
-func (c *Containerizer) adopt(id containerizer.ID, f launcher.Container) (containerizer.Recovered, error) {
+func (c *Containerizer) adopt(id containerizer.ID, f launcher.Container) (*box, containerizer.Recovered, error) {
 	b := newBox(id)
 	b.pid = f.PID
 	close(b.ready)
-	if data, err := os.ReadFile(filepath.Join(c.dir(id), "state.json")); err == nil {
+	if data, err := (vfs.OS{}).ReadFile(filepath.Join(c.dir(id), "state.json")); err == nil {
 		if err := json.Unmarshal(data, &b.state); err != nil {
-			return containerizer.Recovered{}, fmt.Errorf("container %s: %w", id, err)
+			return nil, containerizer.Recovered{}, fmt.Errorf("container %s: %w", id, err)
 		}
 	}
 	c.adoptGPUs(b)
@@ -84,15 +116,14 @@ func (c *Containerizer) adopt(id containerizer.ID, f launcher.Container) (contai
 	c.config.Isolation.Users.Reserve(b.UserFirst)
 	c.mu.Unlock()
 	if err != nil {
-		return containerizer.Recovered{}, err
+		return nil, containerizer.Recovered{}, err
 	}
 	r := containerizer.Recovered{ID: id, PID: f.PID, Networks: c.networkInfos(id), Cgroups: c.cgroupInfo(id)}
 	if f.Exit != nil {
 		ended := b.termination(*f.Exit)
 		r.PID, r.Ended = 0, &ended
 	}
-	go c.await(b)
-	return r, nil
+	return b, r, nil
 }
 
 // sweep removes the files of containers that nobody has any more.
@@ -117,6 +148,7 @@ func (c *Containerizer) Wait(ctx context.Context, id containerizer.ID) (containe
 	if err != nil {
 		return containerizer.Termination{}, err
 	}
+	c.attend()
 	if err := containerizer.Await(ctx, b.ended); err != nil {
 		return containerizer.Termination{}, err
 	}

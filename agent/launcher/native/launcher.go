@@ -334,7 +334,7 @@ func (l *Launcher) List(context.Context) ([]launcher.Container, error) {
 		if !c.live {
 			continue
 		}
-		one := launcher.Container{ID: c.ID, Parent: c.Parent, PID: c.PID, Cgroups: c.place.limits.Paths}
+		one := launcher.Container{ID: c.ID, Parent: c.Parent, PID: c.PID}
 		if c.ended() {
 			exit := c.exit
 			one.Exit = &exit

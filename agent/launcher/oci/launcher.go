@@ -235,7 +235,7 @@ func (l *Launcher) List(context.Context) ([]launcher.Container, error) {
 		if c.PID == 0 {
 			continue
 		}
-		one := launcher.Container{ID: c.ID, Parent: c.Parent, PID: c.PID, Cgroups: c.place.limits.Paths}
+		one := launcher.Container{ID: c.ID, Parent: c.Parent, PID: c.PID}
 		if c.ended() {
 			exit := c.exit
 			one.Exit = &exit
