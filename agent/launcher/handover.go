@@ -84,24 +84,46 @@ func (o *Output) Resume() {
 	go o.copy()
 }
 
-// PauseAll pauses outputs and returns the terminals of those that are open.
-func PauseAll(outputs []*Output) (open []*Output, terminals []Terminal, err error) {
+// Paused are outputs between Freeze and Thaw.
+type Paused struct{ open []*Output }
+
+// Freeze pauses outputs and returns the terminals of those that are open. After an error all go on.
+func (p *Paused) Freeze(outputs []*Output) (terminals []Terminal, err error) {
 	for _, o := range outputs {
-		more, err := o.Pause()
+		open, err := o.Pause()
 		if err != nil {
-			ResumeAll(open)
-			return nil, nil, err
+			p.Thaw()
+			return nil, err
 		}
-		if more {
-			open, terminals = append(open, o), append(terminals, o.Terminal)
+		if open {
+			p.open, terminals = append(p.open, o), append(terminals, o.Terminal)
 		}
 	}
-	return open, terminals, nil
+	return terminals, nil
 }
 
-// ResumeAll resumes what PauseAll left open.
-func ResumeAll(outputs []*Output) {
-	for _, o := range outputs {
+// Thaw resumes them.
+func (p *Paused) Thaw() {
+	for _, o := range p.open {
 		o.Resume()
 	}
+	p.open = nil
+}
+
+// Hand returns a descriptor of the launcher's end; o is nil where there is no terminal.
+func (o *Output) Hand() (*os.File, error) {
+	if o == nil {
+		return nil, ErrNoTerminal
+	}
+	return Duplicate(o.Outer)
+}
+
+// TTYs are the outputs of containers; of gives the terminal's, nil for none.
+func TTYs[C any](containers map[string]C, of func(C) *Output) (out []*Output) {
+	for _, c := range containers {
+		if tty := of(c); tty != nil {
+			out = append(out, tty)
+		}
+	}
+	return out
 }

@@ -13,15 +13,14 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"syscall"
-	"time"
 
 	"agora.dev/agora/agent/isolators/cgroups"
 	"agora.dev/agora/agent/launcher"
+	"agora.dev/agora/agent/launcher/records"
 	"agora.dev/agora/agent/launcher/shim"
 	"golang.org/x/sys/unix"
 )
@@ -56,7 +55,7 @@ type Launcher struct {
 
 	mu         sync.Mutex
 	containers map[string]*container
-	frozen     []*launcher.Output // between Freeze and Thaw
+	frozen     launcher.Paused // between Freeze and Thaw
 }
 
 // container is one that was started. Its fields up to done never change after start.
@@ -71,8 +70,6 @@ type container struct {
 	tty   *launcher.Output // nil without a terminal; its outer end is closed with it
 }
 
-var validID = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,250}$`)
-
 // New opens the launcher's directory and adopts the containers it finds there.
 func New(config Config) (*Launcher, error) {
 	if config.Log == nil {
@@ -86,7 +83,7 @@ func New(config Config) (*Launcher, error) {
 		return nil, fmt.Errorf("launcher: %w", err)
 	}
 	var err error
-	if l.boot, err = bootID(); err != nil {
+	if l.boot, err = records.BootID(); err != nil {
 		return nil, fmt.Errorf("launcher: %w", err)
 	}
 	if l.hierarchy, err = cgroups.Detect(); err != nil {
@@ -174,8 +171,8 @@ func (l *Launcher) started(c *container) {
 
 // reserve enters a container under its id, so that no second one can be started.
 func (l *Launcher) reserve(id, parent string) (*container, error) {
-	if !validID.MatchString(id) {
-		return nil, fmt.Errorf("container id %q: not usable as a file name", id)
+	if err := records.CheckID(id); err != nil {
+		return nil, err
 	}
 	c := &container{record: record{ID: id, Parent: parent}, dir: filepath.Join(l.dir, "containers", id), done: make(chan struct{})}
 	l.mu.Lock()
@@ -265,32 +262,23 @@ func (l *Launcher) Destroy(ctx context.Context, id string) error {
 			return err
 		}
 	}
-	for !c.ended() {
-		l.kill(c)
-		select {
-		case <-c.done:
-		case <-time.After(50 * time.Millisecond):
-		case <-ctx.Done():
-			return fmt.Errorf("destroy %s: %w", id, ctx.Err())
-		}
+	if err := launcher.KillUntil(ctx, id, c.done, func() { l.kill(c) }); err != nil {
+		return err
 	}
 	return l.empty(ctx, c.place)
 }
 
 // children are the containers nested in id and the processes that entered it.
-func (l *Launcher) children(id string) (out []string) {
+func (l *Launcher) children(id string) []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	parents := map[string]string{}
 	for other, c := range l.containers {
-		if !c.live {
-			continue
-		}
-		if c.Parent == id || strings.HasPrefix(other, id+".") {
-			out = append(out, other)
+		if c.live {
+			parents[other] = c.Parent
 		}
 	}
-	slices.SortFunc(out, func(a, b string) int { return len(b) - len(a) })
-	return out
+	return launcher.Below(id, parents)
 }
 
 func (l *Launcher) kill(c *container) {
@@ -345,11 +333,4 @@ func (l *Launcher) List(context.Context) ([]launcher.Container, error) {
 	return out, nil
 }
 
-func (c *container) ended() bool {
-	select {
-	case <-c.done:
-		return true
-	default:
-		return false
-	}
-}
+func (c *container) ended() bool { return launcher.Closed(c.done) }

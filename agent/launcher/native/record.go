@@ -1,15 +1,12 @@
 package native
 
 import (
-	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 
 	"agora.dev/agora/agent/launcher"
+	"agora.dev/agora/agent/launcher/records"
 	"golang.org/x/sys/unix"
 )
 
@@ -36,23 +33,14 @@ func (l *Launcher) writeIntent(c *container) error {
 }
 
 func (l *Launcher) writePID(c *container) (err error) {
-	if c.Start, err = startTime(c.PID); err != nil {
+	if c.Start, err = records.StartTime(c.PID); err != nil {
 		return err
 	}
 	return c.write()
 }
 
-func (c *container) write() error { return writeJSON(filepath.Join(c.dir, "record.json"), c.record) }
-
-func writeJSON(file string, v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(file+".new", b, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(file+".new", file)
+func (c *container) write() error {
+	return records.Write(filepath.Join(c.dir, "record.json"), c.record)
 }
 
 // recover adopts the containers of an earlier launcher.
@@ -64,11 +52,7 @@ func (l *Launcher) recover() error {
 	for _, e := range entries {
 		dir := filepath.Join(l.dir, "containers", e.Name())
 		var r record
-		b, err := os.ReadFile(filepath.Join(dir, "record.json"))
-		if err == nil {
-			err = json.Unmarshal(b, &r)
-		}
-		if err != nil || r.ID != e.Name() {
+		if err = records.Read(filepath.Join(dir, "record.json"), &r); err != nil || r.ID != e.Name() {
 			l.log.Warn("container record dropped", "container", e.Name(), "error", err)
 			os.RemoveAll(dir)
 			continue
@@ -88,14 +72,14 @@ func (l *Launcher) adopt(c *container) {
 	c.live = true
 	l.containers[c.ID] = c
 	var exit launcher.Exit
-	if b, err := os.ReadFile(filepath.Join(c.dir, "exit.json")); err == nil && json.Unmarshal(b, &exit) == nil {
+	if records.Read(filepath.Join(c.dir, "exit.json"), &exit) == nil {
 		c.exit = exit
 		close(c.done)
 		return
 	}
 	if c.Boot == l.boot {
 		if fd, err := unix.PidfdOpen(c.PID, 0); err == nil {
-			if start, err := startTime(c.PID); err == nil && start == c.Start {
+			if start, err := records.StartTime(c.PID); err == nil && start == c.Start {
 				c.pidfd = fd
 				if l.observe(c) == nil {
 					return
@@ -127,32 +111,4 @@ func (l *Launcher) existing(r record) (p placement) {
 		p.made = append(p.made, p.limits)
 	}
 	return p
-}
-
-// status reads what the init wrote when its command ended.
-func (c *container) status() (int32, bool) {
-	b, err := os.ReadFile(filepath.Join(c.dir, "status"))
-	if err != nil || len(b) != 4 {
-		return 0, false
-	}
-	return int32(binary.LittleEndian.Uint32(b)), true
-}
-
-func bootID() (string, error) {
-	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	return strings.TrimSpace(string(b)), err
-}
-
-// startTime is field 22 of the stat file; the command's name, in parentheses, may hold
-// anything.
-func startTime(pid int) (uint64, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
-	}
-	fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
-	if len(fields) < 20 {
-		return 0, fmt.Errorf("process %d: short stat", pid)
-	}
-	return strconv.ParseUint(fields[19], 10, 64)
 }

@@ -40,7 +40,7 @@ func (l *Launcher) start(ctx context.Context, c *container, request launcher.Req
 		return err
 	}
 	err = l.run(ctx, c, j, files)
-	closeAll(files[:])
+	launcher.CloseFiles(files[:])
 	return err
 }
 
@@ -53,45 +53,13 @@ func hasOwn(spec *specs.Spec, kind specs.LinuxNamespaceType) bool {
 	return false
 }
 
-// output opens what the command reads and writes: /dev/null and files opened for
-// append, or a terminal whose other end the launcher keeps.
-func (l *Launcher) output(c *container, request launcher.Request) (files [3]*os.File, err error) {
-	if request.Spec.Process != nil && request.Spec.Process.Terminal {
-		return l.terminal(c, request)
+// output opens the command's files; of a terminal the launcher keeps the other end.
+func (l *Launcher) output(c *container, request launcher.Request) ([3]*os.File, error) {
+	files, terminal, err := launcher.OpenFiles(request)
+	if terminal != nil {
+		l.follow(c, *terminal)
 	}
-	if files[0], err = os.Open(os.DevNull); err != nil {
-		return files, err
-	}
-	for i, name := range []string{request.Stdout, request.Stderr} {
-		if name == "" {
-			name = os.DevNull
-		}
-		flags := os.O_WRONLY | os.O_APPEND | os.O_CREATE | unix.O_NOFOLLOW
-		if files[i+1], err = os.OpenFile(name, flags, 0o644); err != nil {
-			closeAll(files[:])
-			return files, err
-		}
-	}
-	return files, nil
-}
-
-func (l *Launcher) terminal(c *container, request launcher.Request) (files [3]*os.File, err error) {
-	master, slave, err := launcher.OpenTerminal(request.Spec.Process.ConsoleSize)
-	if err != nil {
-		return files, err
-	}
-	name := request.Stdout
-	if name == "" {
-		name = os.DevNull
-	}
-	out, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND|os.O_CREATE|unix.O_NOFOLLOW, 0o644)
-	if err != nil {
-		master.Close()
-		slave.Close()
-		return files, err
-	}
-	l.follow(c, launcher.Terminal{ID: c.ID, Outer: master, File: out})
-	return [3]*os.File{slave, slave, slave}, nil
+	return files, err
 }
 
 // run clones the shim, gives it its program and waits until the command has been
@@ -217,14 +185,6 @@ func programFile(program *shim.Program) (*os.File, error) {
 		return nil, fmt.Errorf("program: %w", err)
 	}
 	return f, nil
-}
-
-func closeAll(files []*os.File) {
-	for i, f := range files {
-		if f != nil && (i == 0 || f != files[0]) {
-			f.Close()
-		}
-	}
 }
 
 // Enter implements launcher.Launcher.

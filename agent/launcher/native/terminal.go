@@ -43,10 +43,7 @@ func (l *Launcher) Terminal(_ context.Context, id string) (*os.File, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if c.tty == nil {
-		return nil, launcher.ErrNoTerminal
-	}
-	return launcher.Duplicate(c.tty.Outer)
+	return c.tty.Hand()
 }
 
 // Freeze implements launcher.Heirs.
@@ -54,26 +51,18 @@ func (l *Launcher) Freeze() ([]launcher.Terminal, error) {
 	l.forks.RLock() // no orphan is reaped
 	l.watch.turn.Lock()
 	l.mu.Lock()
-	var outputs []*launcher.Output
-	for _, c := range l.containers {
-		if c.tty != nil {
-			outputs = append(outputs, c.tty)
-		}
-	}
+	outputs := launcher.TTYs(l.containers, func(c *container) *launcher.Output { return c.tty })
 	l.mu.Unlock()
-	open, terminals, err := launcher.PauseAll(outputs)
+	terminals, err := l.frozen.Freeze(outputs)
 	if err != nil {
 		l.Thaw()
-		return nil, err
 	}
-	l.frozen = open
-	return terminals, nil
+	return terminals, err
 }
 
 // Thaw implements launcher.Heirs.
 func (l *Launcher) Thaw() {
-	launcher.ResumeAll(l.frozen)
-	l.frozen = nil
+	l.frozen.Thaw()
 	l.watch.turn.Unlock()
 	l.forks.RUnlock()
 }

@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"agora.dev/agora/agent/launcher"
+	"agora.dev/agora/agent/launcher/records"
 	"golang.org/x/sys/unix"
 )
 
@@ -102,7 +103,7 @@ func (l *Launcher) observe(c *container) error {
 // that is not our child.
 func (l *Launcher) finish(c *container, reap func() (int32, bool)) {
 	exit := launcher.Exit{}
-	exit.Status, exit.Known = c.status()
+	exit.Status, exit.Known = records.Status(c.dir)
 	usage := c.place.limits.Exhaustion()
 	exit.OOM, exit.Limit, exit.Peak = usage.LimitHit, usage.Limit, usage.Peak
 	if reap == nil && !exit.Known {
@@ -143,7 +144,7 @@ func (l *Launcher) finish(c *container, reap func() (int32, bool)) {
 }
 
 func (l *Launcher) save(c *container, exit launcher.Exit) {
-	if err := writeJSON(filepath.Join(c.dir, "exit.json"), exit); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := records.Write(filepath.Join(c.dir, "exit.json"), exit); err != nil && !errors.Is(err, os.ErrNotExist) {
 		l.log.Error("exit record not written", "container", c.ID, "error", err)
 	}
 }

@@ -6,11 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"agora.dev/agora/agent/launcher"
+	"agora.dev/agora/agent/launcher/records"
 	"golang.org/x/sys/unix"
 )
 
@@ -60,7 +59,7 @@ func (l *Launcher) conclude(c *container) error {
 	l.ends.RLock()
 	defer l.ends.RUnlock()
 	exit := launcher.Exit{}
-	exit.Status, exit.Known = c.status()
+	exit.Status, exit.Known = records.Status(c.dir)
 	usage := c.place.limits.Exhaustion()
 	exit.OOM, exit.Limit, exit.Peak = usage.LimitHit, usage.Limit, usage.Peak
 	if exit.Known {
@@ -98,7 +97,7 @@ func (c *container) release() {
 }
 
 func (l *Launcher) save(c *container, exit launcher.Exit) {
-	if err := writeJSON(filepath.Join(c.dir, "exit.json"), exit); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := records.Write(filepath.Join(c.dir, "exit.json"), exit); err != nil && !errors.Is(err, os.ErrNotExist) {
 		l.log.Error("exit record not written", "container", c.ID, "error", err)
 	}
 }
@@ -132,29 +131,21 @@ func (l *Launcher) Destroy(ctx context.Context, id string) error {
 			return err
 		}
 	}
-	for !c.ended() {
-		l.kill(c)
-		select {
-		case <-c.done:
-		case <-time.After(50 * time.Millisecond):
-		case <-ctx.Done():
-			return fmt.Errorf("destroy %s: %w", id, ctx.Err())
-		}
+	if err := launcher.KillUntil(ctx, id, c.done, func() { l.kill(c) }); err != nil {
+		return err
 	}
 	return l.clear(ctx, c)
 }
 
 // children are the containers nested in id and the processes that entered it.
-func (l *Launcher) children(id string) (out []string) {
+func (l *Launcher) children(id string) []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	parents := map[string]string{}
 	for other, c := range l.containers {
-		if c.Parent == id || strings.HasPrefix(other, id+".") {
-			out = append(out, other)
-		}
+		parents[other] = c.Parent
 	}
-	slices.SortFunc(out, func(a, b string) int { return len(b) - len(a) })
-	return out
+	return launcher.Below(id, parents)
 }
 
 // clear has the runtime forget the container, and removes its groups.

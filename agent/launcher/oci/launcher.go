@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -17,6 +16,7 @@ import (
 
 	"agora.dev/agora/agent/isolators/cgroups"
 	"agora.dev/agora/agent/launcher"
+	"agora.dev/agora/agent/launcher/records"
 	"golang.org/x/sys/unix"
 )
 
@@ -53,7 +53,7 @@ type Launcher struct {
 	closed     bool
 	closing    chan struct{} // closed with closed
 	containers map[string]*container
-	frozen     []*launcher.Output // between Freeze and Thaw
+	frozen     launcher.Paused // between Freeze and Thaw
 }
 
 var (
@@ -75,8 +75,6 @@ type container struct {
 	pidfd *os.File
 	tty   *launcher.Output // nil without a terminal, and after the end
 }
-
-var validID = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,250}$`)
 
 // New finds the runtime, opens the launcher's directory and adopts the containers it
 // finds there. The process becomes a subreaper: the runtime leaves its containers to it.
@@ -100,7 +98,7 @@ func New(config Config) (*Launcher, error) {
 	if err := os.Chmod(l.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("launcher: %w", err)
 	}
-	if l.boot, err = bootID(); err != nil {
+	if l.boot, err = records.BootID(); err != nil {
 		return nil, fmt.Errorf("launcher: %w", err)
 	}
 	if l.hierarchy, err = cgroups.Detect(); err != nil {
@@ -161,8 +159,8 @@ func (l *Launcher) Close() error {
 
 // reserve enters a container under its id, so that no second one can be started.
 func (l *Launcher) reserve(id, parent string) (*container, error) {
-	if !validID.MatchString(id) {
-		return nil, fmt.Errorf("container id %q: not usable as a file name", id)
+	if err := records.CheckID(id); err != nil {
+		return nil, err
 	}
 	c := &container{record: record{ID: id, Parent: parent}, dir: filepath.Join(l.dir, "containers", id), done: make(chan struct{})}
 	l.mu.Lock()
@@ -246,11 +244,4 @@ func (l *Launcher) List(context.Context) ([]launcher.Container, error) {
 	return out, nil
 }
 
-func (c *container) ended() bool {
-	select {
-	case <-c.done:
-		return true
-	default:
-		return false
-	}
-}
+func (c *container) ended() bool { return launcher.Closed(c.done) }

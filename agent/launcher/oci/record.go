@@ -1,8 +1,6 @@
 package oci
 
 import (
-	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +8,7 @@ import (
 	"strings"
 
 	"agora.dev/agora/agent/launcher"
+	"agora.dev/agora/agent/launcher/records"
 	"golang.org/x/sys/unix"
 )
 
@@ -28,17 +27,8 @@ type record struct {
 	Start uint64
 }
 
-func (c *container) write() error { return writeJSON(filepath.Join(c.dir, "record.json"), c.record) }
-
-func writeJSON(file string, v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(file+".new", b, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(file+".new", file)
+func (c *container) write() error {
+	return records.Write(filepath.Join(c.dir, "record.json"), c.record)
 }
 
 // recover adopts the containers of an earlier launcher, with terminals that it handed over.
@@ -50,11 +40,7 @@ func (l *Launcher) recover(terminals []launcher.Terminal) error {
 	for _, e := range entries {
 		dir := filepath.Join(l.dir, "containers", e.Name())
 		var r record
-		b, err := os.ReadFile(filepath.Join(dir, "record.json"))
-		if err == nil {
-			err = json.Unmarshal(b, &r)
-		}
-		if err != nil || r.ID != e.Name() {
+		if err = records.Read(filepath.Join(dir, "record.json"), &r); err != nil || r.ID != e.Name() {
 			l.log.Warn("container record dropped", "container", e.Name(), "error", err)
 			os.RemoveAll(dir)
 			continue
@@ -83,7 +69,7 @@ func (l *Launcher) adopt(c *container) {
 	}
 	l.containers[c.ID] = c
 	var exit launcher.Exit
-	if b, err := os.ReadFile(filepath.Join(c.dir, "exit.json")); err == nil && json.Unmarshal(b, &exit) == nil {
+	if records.Read(filepath.Join(c.dir, "exit.json"), &exit) == nil {
 		c.exit = exit
 		close(c.done)
 		return
@@ -92,15 +78,6 @@ func (l *Launcher) adopt(c *container) {
 		return
 	}
 	l.finish(c)
-}
-
-// status reads what the init wrote when its command ended.
-func (c *container) status() (int32, bool) {
-	b, err := os.ReadFile(filepath.Join(c.dir, "status"))
-	if err != nil || len(b) != 4 {
-		return 0, false
-	}
-	return int32(binary.LittleEndian.Uint32(b)), true
 }
 
 // pidFile reads what the runtime wrote.
@@ -119,28 +96,9 @@ func (r record) open() (*os.File, error) {
 		return nil, fmt.Errorf("process %d: %w", r.PID, err)
 	}
 	f := os.NewFile(uintptr(fd), "pidfd")
-	if start, err := startTime(r.PID); err != nil || start != r.Start {
+	if start, err := records.StartTime(r.PID); err != nil || start != r.Start {
 		f.Close()
 		return nil, fmt.Errorf("process %d is another one: %w", r.PID, os.ErrProcessDone)
 	}
 	return f, nil
-}
-
-func bootID() (string, error) {
-	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	return strings.TrimSpace(string(b)), err
-}
-
-// startTime is field 22 of the stat file; the command's name, in parentheses, may hold
-// anything.
-func startTime(pid int) (uint64, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
-	}
-	fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
-	if len(fields) < 20 {
-		return 0, fmt.Errorf("process %d: short stat", pid)
-	}
-	return strconv.ParseUint(fields[19], 10, 64)
 }

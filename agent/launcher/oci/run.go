@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"agora.dev/agora/agent/launcher/records"
 	"agora.dev/agora/agent/launcher/shim"
 	"golang.org/x/sys/unix"
 )
@@ -50,7 +51,7 @@ func (l *Launcher) run(ctx context.Context, c *container, in invocation) error {
 	if c.PID, err = c.pidFile(); err != nil {
 		return fmt.Errorf("pid file of the runtime: %w", err)
 	}
-	if c.Start, err = startTime(c.PID); err != nil {
+	if c.Start, err = records.StartTime(c.PID); err != nil {
 		return err
 	}
 	if err := c.write(); err != nil {

@@ -11,7 +11,6 @@ import (
 	"agora.dev/agora/agent/launcher"
 	"agora.dev/agora/agent/launcher/native"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 )
 
 // Start implements launcher.Launcher.
@@ -56,7 +55,7 @@ func (l *Launcher) start(ctx context.Context, c *container, request launcher.Req
 	if err != nil {
 		return err
 	}
-	defer closeAll(files[:])
+	defer launcher.CloseFiles(files[:])
 	j := job{process: request.Spec.Process, ownPID: c.OwnPID}
 	if request.Pause {
 		j.process = nil
@@ -82,51 +81,13 @@ func hasOwnPIDs(spec *specs.Spec) bool {
 	return false
 }
 
-// output opens what the command reads and writes: /dev/null and files opened for
-// append, or a terminal whose other end the launcher keeps.
-func (l *Launcher) output(c *container, request launcher.Request) (files [3]*os.File, err error) {
-	if request.Spec.Process != nil && request.Spec.Process.Terminal {
-		return l.terminal(c, request)
+// output opens the command's files; of a terminal the launcher keeps the other end.
+func (l *Launcher) output(c *container, request launcher.Request) ([3]*os.File, error) {
+	files, terminal, err := launcher.OpenFiles(request)
+	if terminal != nil {
+		l.follow(c, *terminal)
 	}
-	if files[0], err = os.Open(os.DevNull); err != nil {
-		return files, err
-	}
-	for i, name := range []string{request.Stdout, request.Stderr} {
-		if files[i+1], err = appendTo(name); err != nil {
-			closeAll(files[:])
-			return files, err
-		}
-	}
-	return files, nil
-}
-
-func appendTo(name string) (*os.File, error) {
-	if name == "" {
-		name = os.DevNull
-	}
-	return os.OpenFile(name, os.O_WRONLY|os.O_APPEND|os.O_CREATE|unix.O_NOFOLLOW, 0o644)
-}
-
-func (l *Launcher) terminal(c *container, request launcher.Request) (files [3]*os.File, err error) {
-	out, err := appendTo(request.Stdout)
-	if err != nil {
-		return files, err
-	}
-	master, slave, err := launcher.OpenTerminal(request.Spec.Process.ConsoleSize)
-	if err != nil {
-		out.Close()
-		return files, err
-	}
-	l.follow(c, launcher.Terminal{ID: c.ID, Outer: master, File: out})
-	return [3]*os.File{slave, slave, slave}, nil
-}
-
-func closeAll(files []*os.File) {
-	for i, f := range files {
-		if f != nil && (i == 0 || f != files[0]) {
-			f.Close()
-		}
-	}
+	return files, err
 }
 
 // Enter implements launcher.Launcher.

@@ -25,10 +25,7 @@ func (l *Launcher) Terminal(_ context.Context, id string) (*os.File, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if c.tty == nil {
-		return nil, launcher.ErrNoTerminal
-	}
-	return launcher.Duplicate(c.tty.Outer)
+	return c.tty.Hand()
 }
 
 // lastOutput waits for a terminal's output and lets go of what was held for the container.
@@ -47,25 +44,17 @@ func (l *Launcher) lastOutput(c *container) {
 func (l *Launcher) Freeze() ([]launcher.Terminal, error) {
 	l.ends.Lock()
 	l.mu.Lock()
-	var outputs []*launcher.Output
-	for _, c := range l.containers {
-		if c.tty != nil {
-			outputs = append(outputs, c.tty)
-		}
-	}
+	outputs := launcher.TTYs(l.containers, func(c *container) *launcher.Output { return c.tty })
 	l.mu.Unlock()
-	open, terminals, err := launcher.PauseAll(outputs)
+	terminals, err := l.frozen.Freeze(outputs)
 	if err != nil {
 		l.Thaw()
-		return nil, err
 	}
-	l.frozen = open
-	return terminals, nil
+	return terminals, err
 }
 
 // Thaw implements launcher.Heirs.
 func (l *Launcher) Thaw() {
-	launcher.ResumeAll(l.frozen)
-	l.frozen = nil
+	l.frozen.Thaw()
 	l.ends.Unlock()
 }

@@ -1,0 +1,54 @@
+package launcher
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// OpenFiles opens what the command of a request reads and writes: /dev/null and files opened for
+// append, or a terminal, whose other end is for the launcher to keep (nil without one).
+func OpenFiles(request Request) (files [3]*os.File, kept *Terminal, err error) {
+	if request.Spec.Process != nil && request.Spec.Process.Terminal {
+		return openTerminal(request)
+	}
+	if files[0], err = os.Open(os.DevNull); err != nil {
+		return files, nil, err
+	}
+	for i, name := range []string{request.Stdout, request.Stderr} {
+		if files[i+1], err = appendTo(name); err != nil {
+			CloseFiles(files[:])
+			return files, nil, err
+		}
+	}
+	return files, nil, nil
+}
+
+func openTerminal(request Request) (files [3]*os.File, kept *Terminal, err error) {
+	out, err := appendTo(request.Stdout)
+	if err != nil {
+		return files, nil, err
+	}
+	outer, inner, err := OpenTerminal(request.Spec.Process.ConsoleSize)
+	if err != nil {
+		out.Close()
+		return files, nil, err
+	}
+	return [3]*os.File{inner, inner, inner}, &Terminal{ID: request.ID, Outer: outer, File: out}, nil
+}
+
+func appendTo(name string) (*os.File, error) {
+	if name == "" {
+		name = os.DevNull
+	}
+	return os.OpenFile(name, os.O_WRONLY|os.O_APPEND|os.O_CREATE|unix.O_NOFOLLOW, 0o644)
+}
+
+// CloseFiles closes what OpenFiles opened; the three may be one terminal.
+func CloseFiles(files []*os.File) {
+	for i, f := range files {
+		if f != nil && (i == 0 || f != files[0]) {
+			f.Close()
+		}
+	}
+}
