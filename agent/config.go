@@ -35,6 +35,7 @@ type Config struct {
 	NetworkOptions
 	VolumeOptions
 	LoggerOptions
+	SystemdOptions
 	OversubscriptionOptions
 
 	Recover string
@@ -77,7 +78,7 @@ func Default() Config {
 		ExecutorShutdownGracePeriod: 5 * time.Second, RecoveryTimeout: 15 * time.Minute,
 		RegistrationBackoffFactor: time.Second, GCDelay: 7 * 24 * time.Hour, GCDiskHeadroom: 0.1, DiskWatchInterval: time.Minute, HTTPHeartbeatInterval: 30 * time.Second,
 		AuthenticateHTTPExecutors: true, SwitchUser: os.Geteuid() == 0, SandboxDirectory: "/mnt/mesos/sandbox",
-		ContainerizerOptions: defaultContainerizers(), LoggerOptions: defaultLogger(), ImageOptions: defaultImages(), IsolatorOptions: defaultIsolators(), NetworkOptions: defaultNetworks(),
+		ContainerizerOptions: defaultContainerizers(), LoggerOptions: defaultLogger(), SystemdOptions: defaultSystemd(), ImageOptions: defaultImages(), IsolatorOptions: defaultIsolators(), NetworkOptions: defaultNetworks(),
 		OversubscriptionOptions: defaultOversubscription(), MaxCompletedExecutors: 150, DefaultRole: "*",
 		Version: "1.11.0", Access: access.Default(),
 	}
@@ -102,6 +103,7 @@ func (c *Config) Flags(set *flags.Set) {
 	c.networkFlags(set)
 	c.volumeFlags(set)
 	c.loggerFlags(set)
+	c.systemdFlags(set)
 	c.oversubscriptionFlags(set)
 	set.Path(&c.ImageStore, "docker_store_dir", "directory of the image store")
 	set.String(&c.Recover, "recover", "reconnect, or cleanup to end everything that an earlier agent left")
@@ -176,7 +178,7 @@ func (c *Config) Check() error {
 	if err := c.checkNetworks(); err != nil {
 		return err
 	}
-	if err := errors.Join(c.checkVolumes(), c.checkLogger(), c.checkOversubscription()); err != nil {
+	if err := errors.Join(c.checkVolumes(), c.checkLogger(), c.checkSystemd(), c.checkOversubscription()); err != nil {
 		return err
 	}
 	if c.Hostname == "" {

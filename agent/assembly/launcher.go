@@ -30,6 +30,16 @@ func open(ctx context.Context, config agent.Config, log *slog.Logger) (*held, er
 		return nil, fmt.Errorf("find this program to start the launcher: %w", err)
 	}
 	command := append([]string{self, "launcher"}, remote.Arguments(dir, config.RecoveryTimeout)...)
+	socket, warning, err := config.SystemdSocket(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if warning != nil {
+		log.Warn("the launcher gets no scope of systemd's", "error", warning)
+	}
+	if socket != "" {
+		command = append(command, remote.InScope(socket, "agora-launcher-"+name(config.WorkDir))...)
+	}
 	if config.Launcher == "oci" {
 		// The runtime is looked for here too, where somebody reads the error.
 		runtime, err := oci.Find(config.OCIRuntime)

@@ -20,6 +20,12 @@ func Arguments(dir string, abandoned time.Duration) []string {
 	return []string{"--dir=" + dir, "--recovery_timeout=" + abandoned.String()}
 }
 
+// InScope are more arguments, with which it has a scope of systemd's: the socket where systemd
+// answers, and what the scope's name begins with.
+func InScope(socket, prefix string) []string {
+	return []string{"--systemd_socket=" + socket, "--systemd_scope=" + prefix}
+}
+
 // Command is the launcher's role of the binary. It returns the process's exit code.
 func Command(args []string, stderr io.Writer) int { return command(args, stderr, Options{}) }
 
@@ -30,6 +36,8 @@ func command(args []string, stderr io.Writer, o Options) int {
 	abandoned := flags.Duration("recovery_timeout", RecoveryTimeout, "destroy the containers when no agent has come back for this long; 0 for never")
 	useOCI := flags.Bool("oci", false, "start containers with an installed OCI runtime")
 	runtime := flags.String("oci_runtime", "", "its name or path; default: the first of runc and crun that is found")
+	socket := flags.String("systemd_socket", "", "where systemd is asked for a scope; empty for none")
+	scope := flags.String("systemd_scope", "", "what the scope's name begins with")
 	handover := flags.Int("handover", 0, "descriptor of what the program before has left; made by an upgrade")
 	prove := flags.Int("prove", 0, "descriptor of what would be left: say whether it can be read, and end")
 	if err := flags.Parse(args); err != nil {
@@ -47,6 +55,7 @@ func command(args []string, stderr io.Writer, o Options) int {
 		return 0
 	}
 	o.Log = slog.New(slog.NewTextHandler(stderr, nil))
+	o.Socket, o.Scope = *socket, *scope
 	o.Dir, o.Abandoned, o.OCI, o.Runtime, o.Handover = *dir, *abandoned, *useOCI, *runtime, *handover
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()

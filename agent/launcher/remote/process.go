@@ -15,6 +15,7 @@ import (
 	"agora.dev/agora/agent/launcher"
 	"agora.dev/agora/agent/launcher/native"
 	"agora.dev/agora/agent/launcher/oci"
+	"agora.dev/agora/agent/launcher/systemd"
 	"golang.org/x/sys/unix"
 )
 
@@ -28,6 +29,8 @@ type Options struct {
 	// empty for the first that is found. Otherwise they are started natively.
 	OCI     bool
 	Runtime string
+	// Socket is where systemd is asked for a scope, whose name begins with Scope; empty for none.
+	Socket, Scope string
 	// Handover is the descriptor of what another program has left that ran in this process
 	// before; 0 for none.
 	Handover int
@@ -70,6 +73,9 @@ func Main(ctx context.Context, o Options) error {
 		return err
 	}
 	defer lock.Close()
+	if err := o.enterScope(ctx); err != nil {
+		return err
+	}
 	l, err := o.open(ctx, state)
 	if err != nil {
 		return err
@@ -80,6 +86,29 @@ func Main(ctx context.Context, o Options) error {
 		return err
 	}
 	return serve(ctx, o, l, listener, lock)
+}
+
+// scopeTimeout bounds the wait for systemd.
+const scopeTimeout = 20 * time.Second
+
+// enterScope leaves the unit of whoever started this process. A launcher that would end with a
+// service does not start.
+func (o Options) enterScope(ctx context.Context) error {
+	if o.Socket == "" || systemd.In(o.Scope) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, scopeTimeout)
+	defer cancel()
+	scope, err := systemd.Enter(ctx, o.Socket, o.Scope)
+	switch {
+	case err == nil:
+		o.Log.Info("launcher has a scope of its own", "scope", scope)
+	case systemd.Service() && o.Handover == 0:
+		return fmt.Errorf("launcher: %w", err)
+	default:
+		o.Log.Warn("launcher has no scope of its own", "error", err)
+	}
+	return nil
 }
 
 // opened is a launcher of either kind.
