@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"agora.dev/agora/agent"
 	"agora.dev/agora/agent/containerizer/linux"
@@ -56,7 +57,7 @@ func open(ctx context.Context, config agent.Config, log *slog.Logger) (*held, er
 	switch {
 	case err != nil:
 		lacks, _ := k.Lacks(ctx)
-		log.Warn("the launcher goes on with the program that it has", "error", err, "lacks", lacks)
+		log.Warn("the launcher goes on with the program that it has", "error", err, "lacks", strings.Join(lacks, "; "))
 	case replaced:
 		log.Info("launcher upgraded in place")
 	}
