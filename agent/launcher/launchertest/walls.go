@@ -144,15 +144,15 @@ func manyAtOnce(r *Rig) {
 	for i := range count {
 		request := r.Request(fmt.Sprintf("many%d", i), fmt.Sprintf("exit %d", i))
 		group.Go(func() {
-			ctx := r.Context()
-			if _, err := r.Start(ctx, request); err != nil {
+			// Each step has its own bound: runtimes take turns.
+			if _, err := r.Start(r.Context(), request); err != nil {
 				r.T.Error(err)
 				return
 			}
-			if exit, err := r.Wait(ctx, request.ID); err != nil || code(exit) != i {
+			if exit, err := r.Wait(r.Context(), request.ID); err != nil || code(exit) != i {
 				r.T.Errorf("%s: %+v, %v", request.ID, exit, err)
 			}
-			if err := r.Remove(ctx, request.ID); err != nil {
+			if err := r.Remove(r.Context(), request.ID); err != nil {
 				r.T.Error(err)
 			}
 		})
