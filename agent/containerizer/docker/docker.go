@@ -98,7 +98,7 @@ type box struct {
 	result containerizer.Termination // set before ended is closed
 	over   chan struct{}             // closed when it has ended, and its output may still be on its way
 	copied chan struct{}             // closed when its output is in the sandbox
-	heard  atomic.Int64              // entries of its output that were copied
+	heard  atomic.Int64              // entries of its output that were read
 
 	// Guarded by the containerizer's mutex.
 	pid  int

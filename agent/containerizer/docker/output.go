@@ -204,8 +204,8 @@ func parse(kind stdcopy.StdType, entry []byte) (stream int, at time.Time, said [
 	return stream, at, said, nil
 }
 
-// copyEntries writes what is new, and tells of each entry.
-func copyEntries(to [2]*sink, next entries, p *position, copied func()) error {
+// copyEntries writes what is new, and tells of each entry, new or not.
+func copyEntries(to [2]*sink, next entries, p *position, heard func()) error {
 	fresh := p.filter()
 	for {
 		kind, entry, err := next()
@@ -219,12 +219,12 @@ func copyEntries(to [2]*sink, next entries, p *position, copied func()) error {
 		if err != nil {
 			return err
 		}
+		heard()
 		if !fresh(stream, at) {
 			continue
 		}
 		if err := to[stream].write(said, func() error { return p.pass(stream, at) }); err != nil {
 			return fmt.Errorf("%w: %w", errUnwritable, err)
 		}
-		copied()
 	}
 }
