@@ -50,16 +50,12 @@ type IsolatorOptions struct {
 	DisallowSharingPID  bool
 	DisallowSharingIPC  bool
 	DefaultShmSize      int64 // bytes
-	// ContainerDiskWatchInterval is how often disk/du measures containers, and EnforceDiskQuota ends those
-	// that have more than they were given.
-	ContainerDiskWatchInterval time.Duration
-	EnforceDiskQuota           bool
+	DiskOptions
 }
 
 func defaultIsolators() IsolatorOptions {
 	return IsolatorOptions{CgroupsRoot: "agora", RevocableCPULowPriority: true, CountProcesses: true,
-		PortOptions: defaultPorts(), gpuRoot: "/", Userns: string(userns.Asked), PerfInterval: time.Minute, PerfDuration: 10 * time.Second,
-		ContainerDiskWatchInterval: 15 * time.Second}
+		PortOptions: defaultPorts(), gpuRoot: "/", Userns: string(userns.Asked), PerfInterval: time.Minute, PerfDuration: 10 * time.Second, DiskOptions: defaultDisk()}
 }
 
 func (c *Config) isolatorFlags(set *flags.Set) {
@@ -75,8 +71,7 @@ func (c *Config) isolatorFlags(set *flags.Set) {
 	set.Duration(&c.PerfInterval, "perf_interval", "how often the events of containers are counted")
 	set.Duration(&c.PerfDuration, "perf_duration", "how long they are counted each time; at most the interval")
 	set.Bool(&c.RevocableCPULowPriority, "revocable_cpu_low_priority", "give revocable cpus a hundredth of the weight")
-	set.Duration(&c.ContainerDiskWatchInterval, "container_disk_watch_interval", "how often the isolator disk/du measures what containers have on disk")
-	set.Bool(&c.EnforceDiskQuota, "enforce_container_disk_quota", "end containers that have more on disk than they were given; needs the isolator disk/du")
+	c.diskFlags(set)
 	set.String(&c.EffectiveCapabilities, "effective_capabilities",
 		`capabilities of tasks that ask for none, as {"capabilities":["NET_RAW"]}; default: Docker's, without MKNOD and NET_RAW, for root`)
 	set.Alias("allowed_capabilities", "effective_capabilities")
@@ -116,11 +111,8 @@ func (c *Config) checkIsolators() error {
 	if c.CgroupsLimitSwap && !h.CountsSwap() {
 		return fmt.Errorf("--cgroups_limit_swap: the kernel does not account for swap in its memory controller")
 	}
-	if c.ContainerDiskWatchInterval <= 0 {
-		return errors.New("--container_disk_watch_interval must be above 0")
-	}
-	if c.EnforceDiskQuota && !on.Has(isolation.DiskDu) {
-		return errors.New("--enforce_container_disk_quota needs an isolator that measures: add disk/du to --isolation")
+	if err := c.checkDisk(on); err != nil {
+		return err
 	}
 	if c.DefaultShmSize < 0 {
 		return errors.New("--default_container_shm_size must be positive")

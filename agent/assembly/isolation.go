@@ -42,6 +42,14 @@ func isolation(config agent.Config) (linux.Isolation, error) {
 	if err != nil {
 		return linux.Isolation{}, err
 	}
+	projects, err := config.Projects()
+	if err != nil {
+		return linux.Isolation{}, err
+	}
+	roots, err := config.VolumeRoots()
+	if err != nil {
+		return linux.Isolation{}, err
+	}
 	users, err := config.Users()
 	if err != nil {
 		return linux.Isolation{}, err
@@ -51,9 +59,10 @@ func isolation(config agent.Config) (linux.Isolation, error) {
 		RevocableCPULowPriority: config.RevocableCPULowPriority, CountProcesses: config.CountProcesses,
 		Capabilities: policy, Seccomp: config.Seccomp(), Devices: devices,
 		DisallowSharingPID: config.DisallowSharingPID, DisallowSharingIPC: config.DisallowSharingIPC, ShmSize: config.DefaultShmSize,
-		Ports:      linux.Ports{Rules: rules, Interval: config.ContainerPortsWatchInterval},
-		GPUs:       gpu.Supply{Driver: driver, Pool: gpu.NewPool(gpus)},
-		Disk:       linux.Disk{WatchInterval: config.ContainerDiskWatchInterval, Enforce: config.EnforceDiskQuota},
+		Ports: linux.Ports{Rules: rules, Interval: config.ContainerPortsWatchInterval},
+		GPUs:  gpu.Supply{Driver: driver, Pool: gpu.NewPool(gpus)},
+		Disk: linux.Disk{WatchInterval: config.ContainerDiskWatchInterval, Enforce: config.EnforceDiskQuota,
+			Projects: linux.Projects{IDs: projects, Work: config.WorkDir, Roots: roots, Kill: config.XFSKillContainers}},
 		NetClasses: classes, Perf: linux.Perf{Events: events, Interval: config.PerfInterval, Duration: config.PerfDuration},
 	}, nil
 }

@@ -16,6 +16,7 @@ import (
 	"agora.dev/agora/agent/containerlogger"
 	"agora.dev/agora/agent/isolators/cgroups"
 	"agora.dev/agora/agent/isolators/cni"
+	"agora.dev/agora/agent/isolators/disk/xfs"
 	"agora.dev/agora/agent/isolators/isolation"
 	"agora.dev/agora/agent/isolators/ports"
 	"agora.dev/agora/agent/isolators/secrets"
@@ -66,6 +67,7 @@ type Containerizer struct {
 	watcher   *cgroups.Watcher // nil without memory controller
 	gpus      *gpus            // nil without their isolator
 	backend   rootfs.Backend
+	projects  *xfs.Isolator // nil without disk/xfs
 	closing   chan struct{}
 	// failedDestroys counts containers that could not be destroyed.
 	failedDestroys atomic.Uint64
@@ -153,9 +155,12 @@ func New(config Config) (*Containerizer, error) {
 	if c.gpus, err = openGPUs(config.Isolation); err != nil {
 		return nil, err
 	}
+	if c.projects, err = openProjects(config); err != nil {
+		return nil, err
+	}
 	if hierarchy.Has("memory") {
 		if c.watcher, err = cgroups.NewWatcher(); err != nil {
-			return nil, err
+			return nil, errors.Join(err, c.closeProjects())
 		}
 	}
 	c.work.Go(c.patrol)
@@ -238,7 +243,6 @@ func (c *Containerizer) abandon(b *box) {
 	c.detach(b.id)
 	c.releaseGPUs(b.id)
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.lives.End(b.id)
 	c.lives.Forget(b.id)
 	c.declassify(b)
@@ -246,6 +250,10 @@ func (c *Containerizer) abandon(b *box) {
 		c.releaseUsers(b)
 	}
 	delete(c.boxes, b.id)
+	c.mu.Unlock()
+	c.takeRoom(b)
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	b.closed = true
 	close(b.ready)
 	close(b.ended)
@@ -336,7 +344,7 @@ func (c *Containerizer) Close() error {
 	}
 	c.work.Wait()
 	_, err := c.hierarchy.At(c.config.Cgroups).Remove()
-	return err
+	return errors.Join(err, c.closeProjects())
 }
 
 // await keeps the result of a running container, and ends what was nested in it.

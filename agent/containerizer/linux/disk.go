@@ -14,14 +14,16 @@ import (
 	mesos "agora.dev/agora/api/mesos/v1"
 )
 
-// Disk are the options of the isolator disk/du.
+// Disk are the options of the isolators disk/du and disk/xfs.
 type Disk struct {
-	// WatchInterval is how often containers are measured; 0 means 15 s (Mesos
-	// --container_disk_watch_interval).
+	// WatchInterval is how often containers are measured, and projects that are free are looked for; 0 means 15 s
+	// (Mesos --container_disk_watch_interval).
 	WatchInterval time.Duration
-	// Enforce ends a container that has more on disk than it was given (Mesos
+	// Enforce ends a container that has more on disk than it was given, or with disk/xfs lets its writes fail (Mesos
 	// --enforce_container_disk_quota).
 	Enforce bool
+	// Projects are of disk/xfs.
+	Projects Projects
 }
 
 // storage is what a later agent needs to know of what a container keeps on disk.
@@ -76,6 +78,11 @@ func (c *Containerizer) measure() {
 			return
 		}
 		began := time.Now()
+		if c.projects != nil {
+			if err := c.projects.Refresh(); err != nil {
+				c.log.Warn("projects of removed directories stay in use", "error", err)
+			}
+		}
 		for _, b := range c.running() {
 			c.measureOne(ctx, b)
 		}
@@ -84,9 +91,11 @@ func (c *Containerizer) measure() {
 }
 
 func (c *Containerizer) measureOne(ctx context.Context, b *box) {
-	c.mu.Lock()
-	quotas := b.Disk.quotas()
-	c.mu.Unlock()
+	quotas := c.quotas(b.id)
+	if c.projects != nil {
+		c.judge(b, quotas)
+		return
+	}
 	used := map[string]uint64{}
 	for _, q := range quotas {
 		bytes, err := c.diskUsage(ctx, b.id, q)
@@ -112,6 +121,19 @@ func (c *Containerizer) measureOne(ctx context.Context, b *box) {
 	c.mu.Unlock()
 }
 
+// judge ends a container by what the file system counts.
+func (c *Containerizer) judge(b *box, quotas []disk.Quota) {
+	if !c.config.Isolation.Disk.Enforce || !c.config.Isolation.Disk.Projects.Kill {
+		return
+	}
+	used := c.counted(b.id)
+	for _, q := range quotas {
+		if end, over := q.Exceeded(used[q.Path]); over {
+			c.limit(b, end)
+		}
+	}
+}
+
 // diskUsage measures one bounded directory. What a container with an image writes beside its sandbox counts as in it,
 // and so does what its nested containers write there.
 func (c *Containerizer) diskUsage(ctx context.Context, id containerizer.ID, q disk.Quota) (uint64, error) {
@@ -130,4 +152,6 @@ func (c *Containerizer) diskUsage(ctx context.Context, id containerizer.ID, q di
 }
 
 // measures reports whether disk usage is looked at.
-func (c *Containerizer) measures() bool { return c.config.Isolation.On.Has(isolation.DiskDu) }
+func (c *Containerizer) measures() bool {
+	return c.config.Isolation.On.Has(isolation.DiskDu) || c.projects != nil
+}

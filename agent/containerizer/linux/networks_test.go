@@ -32,6 +32,9 @@ func TestMain(m *testing.M) {
 	if address := os.Getenv(receiver); address != "" {
 		receive(address)
 	}
+	if dir := os.Getenv(leaver); dir != "" {
+		os.Exit(leaveProject(dir))
+	}
 	os.Exit(netkit.Main(m))
 }
 

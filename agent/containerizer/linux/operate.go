@@ -118,6 +118,9 @@ func (c *Containerizer) adopt(id containerizer.ID, f launcher.Container) (*box, 
 	if err != nil {
 		return nil, containerizer.Recovered{}, err
 	}
+	if err := c.boundProjects(id); err != nil && f.Exit == nil {
+		c.log.Warn("disk of container not bounded", "container", id, "error", err)
+	}
 	r := containerizer.Recovered{ID: id, PID: f.PID, Networks: c.networkInfos(id), Cgroups: c.cgroupInfo(id)}
 	if f.Exit != nil {
 		ended := b.termination(*f.Exit)
@@ -194,6 +197,9 @@ func (c *Containerizer) Destroy(ctx context.Context, id containerizer.ID) error 
 // Figures gives the containerizer's metrics under Mesos's names.
 func (c *Containerizer) Figures(emit func(name string, value float64)) {
 	emit("containerizer/mesos/container_destroy_errors", float64(c.failedDestroys.Load()))
+	if c.projects != nil {
+		c.projects.Figures(emit)
+	}
 }
 
 // Remove implements containerizer.Containerizer.
@@ -219,11 +225,12 @@ func (c *Containerizer) Remove(ctx context.Context, id containerizer.ID) error {
 		return fmt.Errorf("remove container %s: %w", id, err)
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.lives.Forget(id)
 	c.declassify(b)
 	c.releaseUsers(b)
 	delete(c.boxes, id)
+	c.mu.Unlock()
+	c.takeRoom(b)
 	return nil
 }
 

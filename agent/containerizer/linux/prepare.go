@@ -77,6 +77,9 @@ func (c *Containerizer) prepare(ctx context.Context, b *box, spec containerizer.
 	if err := c.volumes(ctx, b, oci, p); err != nil {
 		return out, err
 	}
+	if err := c.giveProjects(ctx, b, spec); err != nil {
+		return out, err
+	}
 	if out.Pause {
 		oci.Process = nil
 		return out, nil
@@ -142,6 +145,7 @@ func (c *Containerizer) process(oci *specs.Spec, spec containerizer.Spec, root *
 		}
 	}
 	oci.Linux.Seccomp, err = c.config.Isolation.Seccomp.For(info.GetSeccomp(), p.Capabilities.Bounding)
+	c.keepProjects(oci.Linux.Seccomp)
 	return err
 }
 

@@ -114,6 +114,9 @@ func (c *Containerizer) Update(_ context.Context, id containerizer.ID, resources
 	err = b.Disk.keep(resources)
 	next := b.state
 	c.mu.Unlock()
+	if err == nil {
+		err = c.boundProjects(id)
+	}
 	if err != nil {
 		return fmt.Errorf("update container %s: %w", id, err)
 	}

@@ -27,7 +27,11 @@ func (c *Containerizer) Usage(_ context.Context, id containerizer.ID) (*mesos.Re
 	s, watch, counted, onDisk := b.state, b.watch, b.perf, b.diskUsed
 	c.mu.Unlock()
 	if c.measures() {
-		disk.Describe(out, s.Disk.quotas(), onDisk)
+		quotas := c.quotas(id)
+		if c.projects != nil {
+			onDisk = c.counted(id)
+		}
+		disk.Describe(out, quotas, onDisk)
 	}
 	group, ok := c.group(s)
 	if !ok {

@@ -26,39 +26,71 @@ const (
 // ErrTooDeep says that directories are nested so deep that what is in them was not measured.
 var ErrTooDeep = fmt.Errorf("directories are nested more than %d deep", maxDepth)
 
+// Entry is a file that a walk comes to.
+type Entry struct {
+	// Dir is the directory that it is in, open, and Name its name there.
+	Dir  *os.File
+	Name string
+	Stat unix.Stat_t
+}
+
+// IsDir reports whether it is a directory.
+func (e *Entry) IsDir() bool { return e.Stat.Mode&unix.S_IFMT == unix.S_IFDIR }
+
 // inode names a file of one file system.
 type inode = uint64
 
-// walker measures one tree.
+// walker looks at one tree.
 type walker struct {
 	ctx    context.Context
 	device uint64
-	linked map[inode]struct{}
-	bytes  uint64
+	visit  func(*Entry) error
 	deep   bool
 }
 
 // Usage is how many bytes a directory and all below it take on its file system. What is removed
 // meanwhile counts or not. With ErrTooDeep it is what was measured.
 func Usage(ctx context.Context, dir string) (uint64, error) {
+	linked, bytes := map[inode]struct{}{}, uint64(0)
+	root, err := Walk(ctx, dir, func(e *Entry) error {
+		if !e.IsDir() && e.Stat.Nlink > 1 {
+			if _, again := linked[e.Stat.Ino]; again {
+				return nil
+			}
+			if len(linked) < maxLinked {
+				linked[e.Stat.Ino] = struct{}{}
+			}
+		}
+		bytes += uint64(e.Stat.Blocks) * blockSize
+		return nil
+	})
+	if err != nil && !errors.Is(err, ErrTooDeep) {
+		return 0, fmt.Errorf("measure %s: %w", dir, err)
+	}
+	if bytes += uint64(root.Blocks) * blockSize; err != nil {
+		err = fmt.Errorf("measure %s: %w", dir, err)
+	}
+	return bytes, err
+}
+
+// Walk calls visit for everything below a directory on its file system, a directory before what is in it, and returns
+// what the directory itself is. No link is followed, and what is removed meanwhile is visited or not. With ErrTooDeep
+// all that is not too deep was visited.
+func Walk(ctx context.Context, dir string, visit func(*Entry) error) (st unix.Stat_t, err error) {
 	fd, err := open(unix.AT_FDCWD, dir)
 	if err != nil {
-		return 0, fmt.Errorf("measure %s: %w", dir, err)
+		return st, err
 	}
 	root := os.NewFile(uintptr(fd), dir)
 	defer root.Close()
-	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
-		return 0, fmt.Errorf("measure %s: %w", dir, err)
+		return st, err
 	}
-	w := &walker{ctx: ctx, device: uint64(st.Dev), linked: map[inode]struct{}{}, bytes: uint64(st.Blocks) * blockSize}
-	if err := w.directory(root, 1); err != nil {
-		return 0, fmt.Errorf("measure %s: %w", dir, err)
+	w := &walker{ctx: ctx, device: uint64(st.Dev), visit: visit}
+	if err = w.directory(root, 1); err == nil && w.deep {
+		err = ErrTooDeep
 	}
-	if w.deep {
-		return w.bytes, fmt.Errorf("measure %s: %w", dir, ErrTooDeep)
-	}
-	return w.bytes, nil
+	return st, err
 }
 
 func open(at int, path string) (int, error) {
@@ -70,7 +102,7 @@ func open(at int, path string) (int, error) {
 	}
 }
 
-// directory adds what is in an open directory, which it does not close.
+// directory visits what is in an open directory, which it does not close.
 func (w *walker) directory(dir *os.File, depth int) error {
 	for {
 		if err := w.ctx.Err(); err != nil {
@@ -92,24 +124,17 @@ func (w *walker) directory(dir *os.File, depth int) error {
 }
 
 func (w *walker) entry(dir *os.File, name string, depth int) error {
-	var st unix.Stat_t
-	if err := unix.Fstatat(int(dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+	e := Entry{Dir: dir, Name: name}
+	if err := unix.Fstatat(int(dir.Fd()), name, &e.Stat, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return skip(err)
 	}
-	if uint64(st.Dev) != w.device {
+	if uint64(e.Stat.Dev) != w.device {
 		return nil
 	}
-	isDir := st.Mode&unix.S_IFMT == unix.S_IFDIR
-	if !isDir && st.Nlink > 1 {
-		if _, again := w.linked[st.Ino]; again {
-			return nil
-		}
-		if len(w.linked) < maxLinked {
-			w.linked[st.Ino] = struct{}{}
-		}
+	if err := w.visit(&e); err != nil {
+		return skip(err)
 	}
-	w.bytes += uint64(st.Blocks) * blockSize
-	if !isDir {
+	if !e.IsDir() {
 		return nil
 	}
 	if depth == maxDepth {
@@ -123,7 +148,7 @@ func (w *walker) entry(dir *os.File, name string, depth int) error {
 	below := os.NewFile(uintptr(fd), name)
 	defer below.Close()
 	// It may be another one than a moment ago.
-	if err := unix.Fstat(fd, &st); err != nil || uint64(st.Dev) != w.device {
+	if err := unix.Fstat(fd, &e.Stat); err != nil || uint64(e.Stat.Dev) != w.device {
 		return err
 	}
 	return w.directory(below, depth+1)

@@ -31,6 +31,7 @@ const (
 	PosixCPU  = "posix/cpu"
 	PosixMem  = "posix/mem"
 	DiskDu    = "disk/du"
+	DiskXFS   = "disk/xfs"
 )
 
 // controllers are those that an isolator of a resource needs.
@@ -41,7 +42,7 @@ var controllers = map[string]string{
 
 // optional work when they are named, and do not otherwise. Every container has its own group of each controller
 // that the host has; for Cpuset, Hugetlb and NetPrio that is all there is to do, as in Mesos.
-var optional = []string{CPU, Memory, BlockIO, Cpuset, Hugetlb, NetCls, NetPrio, PerfEvent, Ports, GPU, PosixCPU, PosixMem, DiskDu}
+var optional = []string{CPU, Memory, BlockIO, Cpuset, Hugetlb, NetCls, NetPrio, PerfEvent, Ports, GPU, PosixCPU, PosixMem, DiskDu, DiskXFS}
 
 // always hold, named or not.
 var always = []string{
@@ -52,7 +53,6 @@ var always = []string{
 
 // missing are isolators of Mesos that Agora does not have.
 var missing = map[string]string{
-	"disk/xfs":     "not built; disk/du measures, and ends containers with --enforce_container_disk_quota",
 	"appc/runtime": "Appc images are not supported", "docker/volume": "Docker volume drivers are not supported",
 	"filesystem/shared": "deprecated in Mesos; use volumes with a sandbox path", "network/port_mapping": "use bridge networks with port mappings",
 	"volume/csi":         "CSI volumes are not supported",

@@ -42,7 +42,7 @@ func TestNamedIsolatorsWorkAndOthersDoNot(t *testing.T) {
 		{"network/port_mapping", nil, nil, "not supported"},
 		{"disk/du", []string{isolation.DiskDu}, []string{isolation.CPU}, ""},
 		{"posix/disk", []string{isolation.DiskDu}, nil, ""},
-		{"disk/xfs", nil, nil, "disk/xfs is not supported: not built"},
+		{"disk/xfs", []string{isolation.DiskXFS}, []string{isolation.DiskDu}, ""},
 	} {
 		set, err := isolation.Parse(c.text, h)
 		if c.refused != "" {
