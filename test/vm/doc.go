@@ -1,5 +1,5 @@
 // Package vm runs the tests of containers in a QEMU guest whose kernel has cgroup v2
-// only: the machine that builds Agora may have v1.
+// only, and XFS with quotas: the machine that builds Agora may have v1, and none.
 //
 // It promises a verdict on each test that ran there and says in one line when it cannot
 // run. It refuses to need root, a network in the guest or an image of a distribution.

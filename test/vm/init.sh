@@ -7,7 +7,7 @@ if [ "$1" != moved ]; then
   mount -t tmpfs -o size=90% tmpfs /new
   cp -a /bin /lib /tests /init /new/
   for dir in /lib64 /usr; do [ -d $dir ] && cp -a $dir /new/; done
-  mkdir -p /new/disk /new/usr/share /new/proc /new/sys /new/dev /new/tmp /new/etc /new/root /new/var
+  mkdir -p /new/disk /new/usr/share /new/proc /new/sys /new/dev /new/tmp /new/etc /new/root /new/run /new/var
   exec switch_root /new /init moved
 fi
 mount -t proc proc /proc
@@ -32,20 +32,30 @@ hostname guest
 echo "VM: Linux $(uname -r), controllers $(cat /sys/fs/cgroup/cgroup.subtree_control)"
 cd /tmp
 
-# run NAME -test.run PATTERN FLAG...: one test program, its output kept together.
+# run NAME -test.run PATTERN FLAG...: one test program. Its output is kept together: who writes to the console holds
+# its lock.
 run() {
-  name=$1 what=$(echo "$3" | tr -dc a-z) && shift
+  name=$1 what=$(echo "$3" | tr -c 'A-Za-z0-9\n' - | sed 's/--*/-/g; s/^-//; s/-$//') && shift
+  what=${what:-all}
   if "/tests/$name" -test.v -test.timeout 240s "$@" > "/tmp/$name.$what" 2>&1; then verdict=passed; else verdict=failed; fi
+  until mkdir /tmp/console 2> /dev/null; do sleep 0.1; done
   cat "/tmp/$name.$what"
   echo "VM: $name $what $verdict"
+  rmdir /tmp/console
 }
 # The runtimes are large programs for an emulated machine: they run beside the others,
 # not a hundred at once, and the walls are looked at with one of them.
 run agent-launcher-oci -test.run '.*/runc' -test.skip '.*/.*/(HundredAtOnce|Walls)' &
 run agent-isolators-devices -test.run .
+run agent-isolators-disk -test.run .
+run agent-isolators-disk-xfs -test.run .
+run agent-containerlogger -test.run .
+# Upgrades and a hundred at once take minutes on an emulated machine.
+run agent-launcher-remote -test.run . -test.skip '.*/HundredAtOnce|Upgrade'
 run agent-launcher-native -test.run .
 # Networks with the native launcher: the runtimes are too large for this machine.
-run agent-containerizer-linux -test.run . -test.skip '.*/(runc|crun)|NoLinkLeads'
+run agent-containerizer-linux -test.run . -test.skip '.*/(runc|crun)|NoLinkLeads|Project'
+run agent-containerizer-linux -test.run Project
 run agent-isolators-cni-bridge -test.run .
 run agent-isolators-cni -test.run .
 run agent-isolators-ports -test.run .

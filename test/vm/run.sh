@@ -29,19 +29,20 @@ cp "$(command -v busybox)" "$root/bin/busybox"
 # In the order in which they can be loaded; what is missing is built in.
 number=100
 for module in virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk overlay llc stp bridge veth libcrc32c nf_defrag_ipv4 nf_defrag_ipv6 nf_conntrack nf_nat nfnetlink nf_tables \
-  nft_chain_nat nft_nat nft_masq nft_ct nft_fib nft_fib_ipv4 nft_fib_ipv6 nft_meta_bridge inet_diag tcp_diag udp_diag loop; do
+  nft_chain_nat nft_nat nft_masq nft_ct nft_fib nft_fib_ipv4 nft_fib_ipv6 nft_meta_bridge inet_diag tcp_diag udp_diag loop xfs; do
   find "$cache/kernel/lib/modules" -name "$module.ko" -exec cp {} "$root/lib/modules/$((number++))-$module.ko" \;
 done
-# Runtimes come with their libraries, when they are installed.
-for runtime in runc crun; do
-  file=$(command -v "$runtime") || continue
+# Programs come with their libraries, when they are installed.
+for program in runc crun mkfs.xfs; do
+  file=$(command -v "$program") || continue
   cp "$file" "$root/bin/"
   { ldd "$file" 2>/dev/null || true; } | grep -o '/[^ ]*' | while read -r library; do
     mkdir -p "$root$(dirname "$library")" && cp -L "$library" "$root$library"
   done
 done
 
-packages=(./agent/launcher/native ./agent/launcher/oci ./agent/containerizer/linux ./agent/isolators/cni ./agent/isolators/cni/bridge ./agent/isolators/ports ./agent/isolators/perf ./agent/isolators/devices)
+packages=(./agent/launcher/native ./agent/launcher/oci ./agent/containerizer/linux ./agent/isolators/cni ./agent/isolators/cni/bridge ./agent/isolators/ports ./agent/isolators/perf ./agent/isolators/devices
+  ./agent/isolators/disk ./agent/isolators/disk/xfs ./agent/containerlogger ./agent/launcher/remote)
 for package in "${packages[@]}"; do
   name=${package#./}
   CGO_ENABLED=0 go test -c -o "$root/tests/${name//\//-}" "$package"
@@ -58,7 +59,7 @@ fi
 log=$cache/console.log
 # Emulated, since a nested KVM may fail in the midst of a boot; VM_ACCEL=kvm is quicker.
 echo "test-vm: booting $(basename "$kernel"), cgroup v2; console in ${log#"$PWD"/}"
-timeout -k 5 "${VM_TIMEOUT:-540}" qemu-system-x86_64 -accel "${VM_ACCEL:-tcg,thread=multi}" -cpu max -smp 2 -m 1536 -nographic -no-reboot -nodefaults \
+timeout -k 5 "${VM_TIMEOUT:-900}" qemu-system-x86_64 -accel "${VM_ACCEL:-tcg,thread=multi}" -cpu max -smp 2 -m 1536 -nographic -no-reboot -nodefaults \
   -serial stdio -kernel "$kernel" -initrd "$cache/initramfs.gz" "${disk[@]}" \
   -append "console=ttyS0 quiet panic=-1 loglevel=3" < /dev/null > "$log" 2>&1 || true
 sed -i 's/\r//g' "$log"

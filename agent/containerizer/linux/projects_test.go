@@ -149,7 +149,7 @@ func (w *world) end(id containerizer.ID) {
 }
 
 // A copy of an image is in the project, and is not the container's.
-func TestCopiesOfImagesAreRoomBesideTheQuota(t *testing.T) {
+func TestProjectsHaveRoomForCopiesOfImages(t *testing.T) {
 	w := projectWorld(t, linux.Disk{Enforce: true}, func(c *linux.Config) { c.Backend = rootfs.Copy })
 	alone := withImage(given(w.spec("alone", fill("/tmp")), 2))
 	if code, out := w.run(alone); code != 11 {
