@@ -2,6 +2,7 @@ package assembly
 
 import (
 	"agora.dev/agora/agent"
+	"agora.dev/agora/agent/checkpoint"
 	"agora.dev/agora/agent/containerizer/linux"
 	"agora.dev/agora/agent/isolators/cgroups"
 	"agora.dev/agora/agent/isolators/gpu"
@@ -50,6 +51,10 @@ func isolation(config agent.Config) (linux.Isolation, error) {
 	if err != nil {
 		return linux.Isolation{}, err
 	}
+	gids, err := config.VolumeGIDs()
+	if err != nil {
+		return linux.Isolation{}, err
+	}
 	users, err := config.Users()
 	if err != nil {
 		return linux.Isolation{}, err
@@ -63,6 +68,7 @@ func isolation(config agent.Config) (linux.Isolation, error) {
 		GPUs:  gpu.Supply{Driver: driver, Pool: gpu.NewPool(gpus)},
 		Disk: linux.Disk{WatchInterval: config.ContainerDiskWatchInterval, Enforce: config.EnforceDiskQuota,
 			Projects: linux.Projects{IDs: projects, Work: config.WorkDir, Roots: roots, Kill: config.XFSKillContainers}},
+		VolumeGIDs: linux.VolumeGIDs{IDs: gids, File: checkpoint.Paths{Work: config.WorkDir}.VolumeGIDs()},
 		NetClasses: classes, Perf: linux.Perf{Events: events, Interval: config.PerfInterval, Duration: config.PerfDuration},
 	}, nil
 }

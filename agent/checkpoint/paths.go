@@ -65,6 +65,9 @@ func (p Paths) Runs(agent string, key core.ExecutorKey) string {
 // Secret is the key that signs the credentials of executors.
 func (p Paths) Secret() string { return filepath.Join(p.Work, "meta", "executor.key") }
 
+// VolumeGIDs is the record of the groups of shared volumes.
+func (p Paths) VolumeGIDs() string { return filepath.Join(p.Work, "meta", "volume_gids.json") }
+
 // Runtime is the place of what needs not survive a reboot: the launcher's socket and
 // records.
 func (p Paths) Runtime() string { return filepath.Join(p.Work, "runtime") }

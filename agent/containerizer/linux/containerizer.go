@@ -20,6 +20,7 @@ import (
 	"agora.dev/agora/agent/isolators/isolation"
 	"agora.dev/agora/agent/isolators/ports"
 	"agora.dev/agora/agent/isolators/secrets"
+	"agora.dev/agora/agent/isolators/volumegids"
 	"agora.dev/agora/agent/launcher"
 	"agora.dev/agora/agent/launcher/template"
 	"agora.dev/agora/agent/rootfs"
@@ -67,7 +68,8 @@ type Containerizer struct {
 	watcher   *cgroups.Watcher // nil without memory controller
 	gpus      *gpus            // nil without their isolator
 	backend   rootfs.Backend
-	projects  *xfs.Isolator // nil without disk/xfs
+	projects  *xfs.Isolator      // nil without disk/xfs
+	groups    *volumegids.Groups // nil without --volume_gid_range
 	closing   chan struct{}
 	// failedDestroys counts containers that could not be destroyed.
 	failedDestroys atomic.Uint64
@@ -77,10 +79,11 @@ type Containerizer struct {
 	// image to the note that its layers are in use.
 	pruning sync.RWMutex
 
-	mu     sync.Mutex
-	closed bool
-	lives  *containerizer.Lives
-	boxes  map[containerizer.ID]*box
+	mu        sync.Mutex
+	closed    bool
+	recovered bool
+	lives     *containerizer.Lives
+	boxes     map[containerizer.ID]*box
 	// adopted are those that Recover found and nobody waits for yet.
 	adopted []*box
 }
@@ -95,6 +98,7 @@ type box struct {
 	result containerizer.Termination // set before ended is closed
 	pid    int
 	output sync.Mutex // held while its output is rotated
+	groups []uint32   // of volumes that it shares, while it is launched
 
 	// Guarded by the containerizer's mutex.
 	closed     bool                       // it has ended, or never started
@@ -153,6 +157,9 @@ func New(config Config) (*Containerizer, error) {
 		return nil, err
 	}
 	if c.gpus, err = openGPUs(config.Isolation); err != nil {
+		return nil, err
+	}
+	if c.groups, err = openGroups(config.Isolation); err != nil {
 		return nil, err
 	}
 	if c.projects, err = openProjects(config); err != nil {

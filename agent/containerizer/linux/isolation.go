@@ -57,6 +57,8 @@ type Isolation struct {
 	Users userns.Ranges
 	// Disk says how disk usage is looked at.
 	Disk Disk
+	// VolumeGIDs are the groups of shared volumes.
+	VolumeGIDs VolumeGIDs
 }
 
 // patrol looks at all containers now and then, until the containerizer is closed.
@@ -72,6 +74,7 @@ func (c *Containerizer) patrol() {
 		for _, b := range c.running() {
 			c.lowerLater(b)
 		}
+		c.freeGroups()
 	}
 }
 

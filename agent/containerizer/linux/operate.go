@@ -61,7 +61,7 @@ func (c *Containerizer) Recover(ctx context.Context, known []containerizer.ID) (
 		return nil, err
 	}
 	c.mu.Lock()
-	c.adopted = boxes
+	c.adopted, c.recovered = boxes, true
 	c.mu.Unlock()
 	return out, nil
 }
@@ -199,6 +199,9 @@ func (c *Containerizer) Figures(emit func(name string, value float64)) {
 	emit("containerizer/mesos/container_destroy_errors", float64(c.failedDestroys.Load()))
 	if c.projects != nil {
 		c.projects.Figures(emit)
+	}
+	if c.groups != nil {
+		c.groups.Figures(emit)
 	}
 }
 

@@ -1,6 +1,7 @@
 package linux
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -11,7 +12,7 @@ import (
 
 // persistent adds a mount for each persistent volume. The mount is the container's own: the
 // sandbox on the host holds an empty directory, so that nobody who removes a sandbox comes near the data.
-func (p placing) persistent(oci *specs.Spec) error {
+func (p placing) persistent(ctx context.Context, oci *specs.Spec) error {
 	for _, v := range p.spec.Persistent {
 		m := specs.Mount{Type: "bind", Source: v.Source, Options: []string{"rbind", "nosuid", "nodev"}}
 		if err := p.destination(&m, v.ContainerPath, oci.Root.Path == "/"); err != nil {
@@ -19,6 +20,11 @@ func (p placing) persistent(oci *specs.Spec) error {
 		}
 		if v.ReadOnly {
 			m.Options = append(m.Options, "ro")
+		}
+		if v.Shared {
+			if err := p.share(ctx, v.Source, ".", ""); err != nil {
+				return fmt.Errorf("persistent volume %s at %q: %w", v.ID, v.ContainerPath, err)
+			}
 		}
 		mapOwners(p.b, &m)
 		oci.Mounts = append(oci.Mounts, m)

@@ -87,6 +87,7 @@ func (c *Containerizer) prepare(ctx context.Context, b *box, spec containerizer.
 	if err := c.process(oci, spec, root, sandbox); err != nil {
 		return out, err
 	}
+	oci.Process.User.AdditionalGids = append(oci.Process.User.AdditionalGids, b.groups...)
 	return out, checkUsers(b, oci.Process)
 }
 

@@ -51,7 +51,7 @@ type placing struct {
 // volumes adds a mount for each volume.
 func (c *Containerizer) volumes(ctx context.Context, b *box, oci *specs.Spec, p placing) error {
 	p.Containerizer, p.b = c, b
-	if err := p.persistent(oci); err != nil {
+	if err := p.persistent(ctx, oci); err != nil {
 		return err
 	}
 	for i, v := range p.spec.Container.GetVolumes() {
@@ -109,14 +109,14 @@ func (p placing) source(ctx context.Context, m *specs.Mount, v *mesos.Volume) er
 	case mesos.Volume_Source_HOST_PATH:
 		return p.hostPath(m, s.GetHostPath().GetPath(), s.GetHostPath().MountPropagation)
 	case mesos.Volume_Source_SANDBOX_PATH:
-		return p.sandboxPath(m, s.GetSandboxPath())
+		return p.sandboxPath(ctx, m, s.GetSandboxPath())
 	case mesos.Volume_Source_SECRET:
 		return p.secret(ctx, m, s.GetSecret())
 	}
 	return fmt.Errorf("source %s is not supported by this agent", s.GetType())
 }
 
-func (p placing) sandboxPath(m *specs.Mount, s *mesos.Volume_Source_SandboxPath) error {
+func (p placing) sandboxPath(ctx context.Context, m *specs.Mount, s *mesos.Volume_Source_SandboxPath) error {
 	if filepath.IsAbs(s.GetPath()) {
 		return fmt.Errorf("sandbox path %q must be relative", s.GetPath())
 	}
@@ -127,7 +127,14 @@ func (p placing) sandboxPath(m *specs.Mount, s *mesos.Volume_Source_SandboxPath)
 		if base = parentSandbox(p.spec); base == "" {
 			return errors.New("a volume from the parent needs a nested container")
 		}
-		base, path = inherited(m, p.spec, base, path)
+		sandbox := base
+		if base, path = inherited(m, p.spec, base, path); base != sandbox {
+			sandbox = "" // it is a persistent volume
+		}
+		if err := inside(m, base, path); err != nil {
+			return err
+		}
+		return p.share(ctx, base, path, sandbox)
 	default:
 		return fmt.Errorf("sandbox path of type %s: must be SELF or PARENT", s.GetType())
 	}

@@ -83,7 +83,12 @@ func Walk(ctx context.Context, dir string, visit func(*Entry) error) (st unix.St
 	}
 	root := os.NewFile(uintptr(fd), dir)
 	defer root.Close()
-	if err := unix.Fstat(fd, &st); err != nil {
+	return WalkFrom(ctx, root, visit)
+}
+
+// WalkFrom is Walk from an open directory, which it does not close.
+func WalkFrom(ctx context.Context, root *os.File, visit func(*Entry) error) (st unix.Stat_t, err error) {
+	if err := unix.Fstat(int(root.Fd()), &st); err != nil {
 		return st, err
 	}
 	w := &walker{ctx: ctx, device: uint64(st.Dev), visit: visit}
