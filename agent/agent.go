@@ -26,6 +26,7 @@ import (
 	"agora.dev/agora/agent/containerizer"
 	"agora.dev/agora/agent/core"
 	"agora.dev/agora/agent/httpapi"
+	"agora.dev/agora/agent/launchtrace"
 	"agora.dev/agora/api/agora/pulls"
 	mesos "agora.dev/agora/api/mesos/v1"
 	"agora.dev/agora/auth/access"
@@ -88,6 +89,7 @@ type Agent struct {
 	level     *verbosity.Level
 
 	standalone []containerizer.ID // found by Run
+	launches   *launches
 	remover    *remover
 	garbage    *collector
 	// recovery is how long the recovery of containers took.
@@ -112,7 +114,7 @@ func New(config Config, deps Deps) (*Agent, error) {
 	level := verbosity.New()
 	deps.Log = slog.New(level.Handler(deps.Log.Handler()))
 	a := &Agent{
-		level:  level,
+		level: level, launches: newLaunches(deps.Log),
 		config: config, deps: deps, paths: checkpoint.Paths{Work: config.WorkDir}, broker: httpapi.NewBroker(),
 		loop: loop.New[posted](queueSize, batchSize), started: time.Now(), exit: make(chan error, 1),
 	}
@@ -238,7 +240,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	a.recovery.Store(int64(time.Since(began)))
 	found = a.keepStandalone(found, standalone)
-	post := func(e core.Event) { a.loop.Post(runCtx, posted{event: e}) }
+	post := func(e core.Event) { a.loop.Post(runCtx, posted{event: e, at: launchtrace.Now()}) }
 	overseer, err := a.newOverseer(post)
 	if err != nil {
 		return err
@@ -251,12 +253,15 @@ func (a *Agent) Run(ctx context.Context) error {
 	maker := &sandboxMaker{paths: a.paths, agent: func() string { return *a.agentID.Load() }, claim: garbage.claim}
 	works := newContainers(runCtx, a.deps.Containerizer, a.deps.Log)
 	works.prepare, works.post = maker.prepare, post
+	works.launched = func(e core.ContainerLaunched, trace *launchtrace.Trace) {
+		a.loop.Post(runCtx, posted{event: e, at: launchtrace.Now(), launch: trace})
+	}
 	works.records = &recorder{box: a.box, usage: a.deps.Containerizer.Usage, peak: a.deps.Peak, log: a.deps.Log,
 		inspect: func(look func(*core.Core)) { a.loop.Post(runCtx, posted{inspect: look}) }}
 	uplink := &linker{dialer: a.deps.Dialer, post: post, ctx: runCtx}
 	m := &machine{
 		core: a.core, write: a.write, link: uplink, executors: a.broker, containers: works,
-		sandboxes: garbage, log: a.deps.Log, exit: a.leave, relays: newRelays(runCtx, a),
+		sandboxes: garbage, launches: a.launches, log: a.deps.Log, exit: a.leave, relays: newRelays(runCtx, a),
 	}
 	if a.recovered.Agent != nil {
 		id := a.recovered.Agent.GetId().GetValue()
@@ -338,7 +343,7 @@ func (a *Agent) write(w core.Write) error {
 
 // Post hands an event to the core.
 func (a *Agent) Post(ctx context.Context, event core.Event) error {
-	return a.loop.Post(ctx, posted{event: event})
+	return a.loop.Post(ctx, posted{event: event, at: launchtrace.Now()})
 }
 
 // Snapshot shows the present.
@@ -363,7 +368,7 @@ func (a *Agent) api() *httpapi.Server {
 		Endpoint: a.Address(), Flags: a.config.shown(), LogFile: a.config.LogFile, Started: a.started,
 		SessionDir: filepath.Join(a.paths.Runtime(), "sessions"), Log: a.deps.Log,
 		Images: a.deps.Images, Level: a.level, StandaloneDir: a.paths.Standalone(), Standalone: a.standalone, Account: account,
-		Access: a.guarded(), SwitchUser: a.config.SwitchUser, Heartbeat: a.config.HTTPHeartbeatInterval, Figures: a.figures, Timers: a.deps.Timers, Pulls: a.deps.Pulls,
+		Access: a.guarded(), SwitchUser: a.config.SwitchUser, Heartbeat: a.config.HTTPHeartbeatInterval, Figures: a.figures, Timers: a.timers(), Pulls: a.deps.Pulls,
 		Postmortems: a.postmortems,
 	})
 }

@@ -10,6 +10,7 @@ import (
 
 	"agora.dev/agora/agent/containerizer"
 	"agora.dev/agora/agent/core"
+	"agora.dev/agora/agent/launchtrace"
 )
 
 // containers carries out what the core asks of containers: in order for each container,
@@ -18,10 +19,12 @@ type containers struct {
 	runtime containerizer.Containerizer
 	prepare func(ctx context.Context, l core.LaunchContainer) error
 	post    func(core.Event)
-	records *recorder // may be nil
-	log     *slog.Logger
-	ctx     context.Context // of Run
-	wg      sync.WaitGroup
+	// launched posts that a launch has ended well.
+	launched func(core.ContainerLaunched, *launchtrace.Trace)
+	records  *recorder // may be nil
+	log      *slog.Logger
+	ctx      context.Context // of Run
+	wg       sync.WaitGroup
 
 	mu        sync.Mutex
 	jobs      map[containerizer.ID][]func()
@@ -67,9 +70,9 @@ func (c *containers) work(id containerizer.ID) {
 	}
 }
 
-func (c *containers) launch(l core.LaunchContainer) {
+func (c *containers) launch(l core.LaunchContainer, trace *launchtrace.Trace) {
 	id := l.Spec.ID
-	ctx, cancel := context.WithCancel(c.ctx)
+	ctx, cancel := context.WithCancel(launchtrace.With(c.ctx, trace))
 	c.mu.Lock()
 	c.launching[id] = cancel
 	c.mu.Unlock()
@@ -96,7 +99,8 @@ func (c *containers) launch(l core.LaunchContainer) {
 			c.log.Debug("container status", "container", id, "error", err)
 			status = nil
 		}
-		c.post(core.ContainerLaunched{ID: id, PID: pid, Status: status})
+		trace.Mark(launchtrace.Status)
+		c.launched(core.ContainerLaunched{ID: id, PID: pid, Status: status}, trace)
 		c.watch(id)
 	})
 }
@@ -121,6 +125,7 @@ func (c *containers) start(ctx context.Context, l core.LaunchContainer) (int, er
 	if err := c.prepare(ctx, l); err != nil {
 		return 0, err
 	}
+	launchtrace.Of(ctx).Mark(launchtrace.Sandbox)
 	return c.runtime.Launch(ctx, l.Spec)
 }
 

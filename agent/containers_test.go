@@ -9,6 +9,7 @@ import (
 	"agora.dev/agora/agent/containerizer"
 	"agora.dev/agora/agent/core"
 	"agora.dev/agora/agent/internal/fakecontainers"
+	"agora.dev/agora/agent/launchtrace"
 	mesos "agora.dev/agora/api/mesos/v1"
 )
 
@@ -30,7 +31,8 @@ func TestPodGrowsBeforeItsNextTaskIsLaunched(t *testing.T) {
 		c := newContainers(ctx, machine, slog.New(slog.DiscardHandler))
 		c.prepare = func(context.Context, core.LaunchContainer) error { return nil }
 		c.post = func(core.Event) {}
-		launch := func(id containerizer.ID) { c.launch(core.LaunchContainer{Spec: containerizer.Spec{ID: id}}) }
+		c.launched = func(core.ContainerLaunched, *launchtrace.Trace) {}
+		launch := func(id containerizer.ID) { c.launch(core.LaunchContainer{Spec: containerizer.Spec{ID: id}}, nil) }
 		expect := func(when string, want int) {
 			t.Helper()
 			if synctest.Wait(); machine.Live() != want {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"agora.dev/agora/agent/core"
+	"agora.dev/agora/agent/launchtrace"
 )
 
 // machine binds the core to the disk, the link, the executors and the containers. It
@@ -17,6 +18,7 @@ type machine struct {
 	executors  executorStreams
 	containers *containers
 	sandboxes  sandboxes
+	launches   *launches
 	relays     *relays
 	log        *slog.Logger
 	exit       func(error)
@@ -40,6 +42,8 @@ type sandboxes interface {
 type posted struct {
 	event   core.Event
 	inspect func(*core.Core)
+	at      launchtrace.Time
+	launch  *launchtrace.Trace // of the launch that the event tells of; may be nil
 }
 
 // Step handles a batch.
@@ -49,22 +53,23 @@ func (m *machine) Step(now time.Time, batch []posted) time.Time {
 			p.inspect(m.core)
 			continue
 		}
-		m.step(now, p.event)
+		m.step(now, p)
 	}
 	return m.wake
 }
 
 // Tick handles the passing of time.
 func (m *machine) Tick(now time.Time) time.Time {
-	m.step(now, core.Tick{})
+	m.step(now, posted{event: core.Tick{}, at: launchtrace.Now()})
 	return m.wake
 }
 
-func (m *machine) step(now time.Time, event core.Event) {
+func (m *machine) step(now time.Time, p posted) {
 	if m.failed {
 		return
 	}
-	ready := m.core.Step(now, event)
+	ready := m.core.Step(now, p.event)
+	decided := launchtrace.Now()
 	m.wake = ready.Wake
 	for _, note := range ready.Notes {
 		level := slog.LevelInfo
@@ -81,8 +86,18 @@ func (m *machine) step(now time.Time, event core.Event) {
 			return
 		}
 	}
+	written := launchtrace.Now()
 	for _, s := range ready.Send {
+		if l, ok := s.(core.LaunchContainer); ok {
+			m.containers.launch(l, launchtrace.New(p.at, launchtrace.Mark{Step: launchtrace.Admit, At: decided}, launchtrace.Mark{Step: launchtrace.Checkpoint, At: written}))
+			continue
+		}
 		m.send(s)
+	}
+	if launched, ok := p.event.(core.ContainerLaunched); ok {
+		p.launch.Add(launchtrace.Mark{Step: launchtrace.Report, At: decided})
+		p.launch.Mark(launchtrace.Log)
+		m.launches.done(launched.ID, p.launch)
 	}
 }
 
@@ -100,8 +115,6 @@ func (m *machine) send(s core.Send) {
 		m.executors.Close(s.Connection)
 	case core.Reply:
 		m.executors.Reply(s.Request, s.Err)
-	case core.LaunchContainer:
-		m.containers.launch(s)
 	case core.SignalContainer:
 		m.containers.signal(s)
 	case core.ProbeContainer:

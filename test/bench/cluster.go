@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
@@ -42,9 +43,12 @@ type daemons interface {
 }
 
 // startCluster has master and agent in this process.
-func startCluster() (*cluster, error) {
+func startCluster() (*cluster, error) { return startLoggedCluster(nil) }
+
+// startLoggedCluster is startCluster with a log; nil for none.
+func startLoggedCluster(log *slog.Logger) (*cluster, error) {
 	return startWith(func(ctx context.Context, state string) (daemons, error) {
-		return devcluster.Start(ctx, devcluster.Config{StateDir: state, AnyPort: true, Resources: resources})
+		return devcluster.Start(ctx, devcluster.Config{StateDir: state, AnyPort: true, Resources: resources, Log: log})
 	})
 }
 

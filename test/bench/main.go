@@ -48,6 +48,8 @@ var budgets = []budget{
 	{"P5", (*suite).queries},
 	{"P6", (*suite).burst},
 	{"P7", (*suite).latency},
+	{"launch", (*suite).launchSteps},
+	{"peers", (*suite).peers},
 	{"P8", (*suite).density},
 	{"P9", (*suite).memory},
 	{"P10", (*suite).streams},

@@ -23,6 +23,7 @@ import (
 	"agora.dev/agora/agent/isolators/volumegids"
 	"agora.dev/agora/agent/launcher"
 	"agora.dev/agora/agent/launcher/template"
+	"agora.dev/agora/agent/launchtrace"
 	"agora.dev/agora/agent/rootfs"
 	mesos "agora.dev/agora/api/mesos/v1"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -274,6 +275,7 @@ func (c *Containerizer) launch(ctx context.Context, b *box, spec containerizer.S
 	if spec.Class == containerizer.Debug {
 		return c.launchDebug(ctx, b, spec)
 	}
+	trace := launchtrace.Of(ctx)
 	var root *RootFS
 	if image := imageOf(spec.Container); image != nil {
 		if c.config.Images == nil {
@@ -284,6 +286,7 @@ func (c *Containerizer) launch(ctx context.Context, b *box, spec containerizer.S
 			return 0, fmt.Errorf("provision image of container %s: %w", spec.ID, err)
 		}
 		root = &provided
+		trace.Mark(launchtrace.Image)
 	}
 	if err := c.advance(spec.ID, containerizer.Preparing); err != nil {
 		return 0, err
@@ -291,8 +294,10 @@ func (c *Containerizer) launch(ctx context.Context, b *box, spec containerizer.S
 	if err := os.MkdirAll(c.dir(spec.ID), 0o711); err != nil {
 		return 0, fmt.Errorf("prepare container %s: %w", spec.ID, err)
 	}
-	if _, err := c.attach(ctx, spec); err != nil {
+	if attached, err := c.attach(ctx, spec); err != nil {
 		return 0, fmt.Errorf("prepare container %s: %w", spec.ID, err)
+	} else if attached != nil {
+		trace.Mark(launchtrace.Network)
 	}
 	defer c.dropSecrets(spec.ID)
 	request, err := c.prepare(ctx, b, spec, root)
@@ -302,6 +307,7 @@ func (c *Containerizer) launch(ctx context.Context, b *box, spec containerizer.S
 	if err := b.save(c.dir(spec.ID)); err != nil {
 		return 0, fmt.Errorf("prepare container %s: %w", spec.ID, err)
 	}
+	trace.Mark(launchtrace.Prepare)
 	if err := c.fetch(ctx, spec); err != nil {
 		return 0, err
 	}
@@ -330,6 +336,7 @@ func (c *Containerizer) fetch(ctx context.Context, spec containerizer.Spec) erro
 	if err := c.config.Fetcher.Fetch(ctx, uris, spec.Sandbox, spec.User, stderr); err != nil {
 		return fmt.Errorf("fetch for container %s: %w", spec.ID, err)
 	}
+	launchtrace.Of(ctx).Mark(launchtrace.Fetch)
 	return nil
 }
 

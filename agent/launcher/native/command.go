@@ -10,6 +10,7 @@ import (
 
 	"agora.dev/agora/agent/isolators/seccomp"
 	"agora.dev/agora/agent/launcher/shim"
+	"agora.dev/agora/agent/launchtrace"
 	"golang.org/x/sys/unix"
 )
 
@@ -38,11 +39,14 @@ func (c *compiler) command() error {
 		return err
 	}
 	if filter != nil && !process.NoNewPrivileges {
+		c.handOverTimes()
 		filter()
 	}
 	if err := c.identity(); err != nil {
 		return err
 	}
+	c.mark(launchtrace.Identity)
+	c.handOverTimes()
 	cwd := process.Cwd
 	if cwd == "" {
 		cwd = "/"

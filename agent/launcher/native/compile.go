@@ -7,6 +7,7 @@ import (
 
 	"agora.dev/agora/agent/launcher"
 	"agora.dev/agora/agent/launcher/shim"
+	"agora.dev/agora/agent/launchtrace"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -31,6 +32,8 @@ type job struct {
 	// and stderr.
 	users  *identities
 	output [2]string
+	// times, when set, are to be measured.
+	times *times
 }
 
 // compiler turns a job into a program, in the order in which the calls are made.
@@ -50,14 +53,18 @@ var noFile = shim.Int(unix.AT_FDCWD)
 func compile(j job) (*shim.Program, error) {
 	c := &compiler{job: j, p: shim.New(errorFD)}
 	c.root = c.p.Reg()
+	c.keepTimes()
 	c.prologue()
 	c.holdUsers()
 	if j.enter != 0 {
 		c.enterNamespaces()
+		c.mark(launchtrace.Join)
 		c.fork()
 		return c.p, c.command()
 	}
-	if early := c.joinNamespaces(); early && !j.pause {
+	early := c.joinNamespaces()
+	c.mark(launchtrace.Join)
+	if early && !j.pause {
 		// The joined pid namespace holds for children only, and a procfs shows the
 		// namespace of whoever mounts it.
 		c.fork()
@@ -72,6 +79,7 @@ func compile(j job) (*shim.Program, error) {
 	c.hostname()
 	if j.pause {
 		c.enterUsers()
+		c.handOverTimes()
 		c.becomeInit(shim.None)
 		return c.p, nil
 	}
@@ -83,6 +91,7 @@ func compile(j job) (*shim.Program, error) {
 }
 
 func (c *compiler) prologue() {
+	c.mark(launchtrace.Clone)
 	c.p.Call("block signals", unix.SYS_RT_SIGPROCMASK, shim.Int(unix.SIG_SETMASK), c.p.Words(^uint64(0)), shim.Int(0), shim.Int(8))
 	c.p.Call("umask", unix.SYS_UMASK, shim.Int(0))
 	fd := c.p.Reg()
@@ -175,6 +184,7 @@ func (c *compiler) fork() {
 	c.becomeInit(child)
 	c.p.Set(on)
 	c.p.Call("close status", unix.SYS_CLOSE, shim.Int(statusFD))
+	c.mark(launchtrace.Fork)
 }
 
 // becomeInit closes all but the status, which tells the launcher that nothing is left

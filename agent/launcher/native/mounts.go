@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"agora.dev/agora/agent/launcher/shim"
+	"agora.dev/agora/agent/launchtrace"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -32,22 +33,27 @@ func (c *compiler) fileSystem() error {
 	if err := c.mountRoot(); err != nil {
 		return err
 	}
+	c.mark(launchtrace.RootFS)
 	for i, m := range c.spec.Mounts {
 		if err := c.mount(i, m); err != nil {
 			return err
 		}
 	}
+	c.mark(launchtrace.Mounts)
 	if c.hostRoot() {
 		return nil
 	}
 	c.devices()
+	c.mark(launchtrace.Devices)
 	for _, p := range c.spec.Linux.ReadonlyPaths {
 		c.readonly(p)
 	}
 	for _, p := range c.spec.Linux.MaskedPaths {
 		c.mask(p)
 	}
+	c.mark(launchtrace.Masks)
 	c.pivot()
+	c.mark(launchtrace.Pivot)
 	return nil
 }
 

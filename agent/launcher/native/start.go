@@ -13,6 +13,7 @@ import (
 	"agora.dev/agora/agent/isolators/cgroups"
 	"agora.dev/agora/agent/launcher"
 	"agora.dev/agora/agent/launcher/shim"
+	"agora.dev/agora/agent/launchtrace"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -24,13 +25,16 @@ func (l *Launcher) start(ctx context.Context, c *container, request launcher.Req
 		path, shared = with, true
 	}
 	c.Cgroup, c.Shared, c.OwnPID = path, shared, hasOwn(spec, specs.PIDNamespace)
+	trace := launchtrace.Of(ctx)
 	if err := l.writeIntent(c); err != nil {
 		return err
 	}
+	trace.Mark(launchtrace.Record)
 	var err error
 	if c.place, err = l.place(path, c.ID, shared, cgroups.BoundProcesses(spec.Linux.Resources)); err != nil {
 		return err
 	}
+	trace.Mark(launchtrace.Cgroups)
 	j := job{spec: spec, overlay: request.Overlay, pause: request.Pause, tasks: c.place.tasks, output: [2]string{request.Stdout, request.Stderr}}
 	if j.users, err = identitiesOf(spec); err != nil {
 		return err
@@ -65,6 +69,10 @@ func (l *Launcher) output(c *container, request launcher.Request) ([3]*os.File, 
 // run clones the shim, gives it its program and waits until the command has been
 // executed.
 func (l *Launcher) run(ctx context.Context, c *container, j job, files [3]*os.File) error {
+	trace := launchtrace.Of(ctx)
+	if trace != nil {
+		j.times = &times{}
+	}
 	program, err := compile(j)
 	if err != nil {
 		return err
@@ -93,6 +101,7 @@ func (l *Launcher) run(ctx context.Context, c *container, j job, files [3]*os.Fi
 		defer users.Close()
 		inherited = append(inherited, users)
 	}
+	trace.Mark(launchtrace.Program)
 	err = l.clone(c, j, inherited)
 	reportEnd.Close()
 	if err != nil {
@@ -113,6 +122,8 @@ func (l *Launcher) run(ctx context.Context, c *container, j job, files [3]*os.Fi
 		at, errno := binary.LittleEndian.Uint32(failure), binary.LittleEndian.Uint32(failure[4:])
 		return &StartError{Step: program.Name(int(at)), Errno: syscall.Errno(errno)}
 	}
+	trace.Add(j.times.read(code)...)
+	trace.Mark(launchtrace.Exec)
 	return l.observe(c)
 }
 

@@ -10,6 +10,7 @@ import (
 	"agora.dev/agora/agent/isolators/cgroups"
 	"agora.dev/agora/agent/launcher"
 	"agora.dev/agora/agent/launcher/native"
+	"agora.dev/agora/agent/launchtrace"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -47,6 +48,8 @@ func (l *Launcher) start(ctx context.Context, c *container, request launcher.Req
 	if c.place, err = l.place(c.record, cgroups.BoundProcesses(request.Spec.Linux.Resources)); err != nil {
 		return err
 	}
+	trace := launchtrace.Of(ctx)
+	trace.Mark(launchtrace.Cgroups)
 	s, err := l.bundle(c, request)
 	if err != nil {
 		return err
@@ -61,7 +64,10 @@ func (l *Launcher) start(ctx context.Context, c *container, request launcher.Req
 		j.process = nil
 	}
 	argv := []string{"run", "--detach", "--bundle", c.dir}
-	return l.run(ctx, c, invocation{scene: s, argv: argv, id: c.ID, job: &j, files: files})
+	trace.Mark(launchtrace.Program)
+	err = l.run(ctx, c, invocation{scene: s, argv: argv, id: c.ID, job: &j, files: files})
+	trace.Mark(launchtrace.Exec)
+	return err
 }
 
 func (l *Launcher) writeIntent(c *container) error {

@@ -12,6 +12,7 @@ import (
 
 	"agora.dev/agora/agent/isolators/cgroups"
 	"agora.dev/agora/agent/launcher"
+	"agora.dev/agora/agent/launchtrace"
 )
 
 // Client implements launcher.Launcher over the socket. It keeps idle connections, and
@@ -125,8 +126,10 @@ func (c *Client) do(ctx context.Context, request call, files ...*os.File) (answe
 
 // Start implements launcher.Launcher. What the launcher's program would drop is refused.
 func (c *Client) Start(ctx context.Context, request launcher.Request) (int, error) {
-	needs := launcher.Needs(request, c.unified)
-	a, err := c.do(ctx, call{Method: "start", Start: &request, Needs: needs})
+	trace, needs := launchtrace.Of(ctx), launcher.Needs(request, c.unified)
+	a, err := c.do(ctx, call{Method: "start", Start: &request, Needs: needs, Trace: trace != nil})
+	trace.Add(a.Marks...)
+	trace.Mark(launchtrace.Answer)
 	lacks := a.Lacks
 	if err != nil && strings.HasPrefix(err.Error(), speaks) {
 		lacks = needs

@@ -17,6 +17,7 @@ import (
 	"syscall"
 
 	"agora.dev/agora/agent/launcher"
+	"agora.dev/agora/agent/launchtrace"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -46,6 +47,8 @@ type call struct {
 	Start   *launcher.Request `json:",omitempty"`
 	Needs   []string          `json:",omitempty"` // features of Start
 	Enter   *enterCall        `json:",omitempty"`
+	// Trace asks for the times of the steps of a start.
+	Trace bool `json:",omitempty"`
 }
 
 // enterCall is launcher.Enter; its files travel as descriptors.
@@ -62,6 +65,7 @@ type answer struct {
 	Exit    *launcher.Exit       `json:",omitempty"`
 	List    []launcher.Container `json:",omitempty"`
 	Build   string               `json:",omitempty"` // of the launcher's program
+	Marks   []launchtrace.Mark   `json:",omitempty"`
 
 	Features []string `json:",omitempty"` // of the launcher, beside Build
 	Lacks    []string `json:",omitempty"` // needs that refused a start

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"agora.dev/agora/agent/launcher"
+	"agora.dev/agora/agent/launchtrace"
 	"golang.org/x/sys/unix"
 )
 
@@ -187,7 +188,13 @@ func (s *server) do(ctx context.Context, conn *net.UnixConn, c call, files []*os
 		if c.Start == nil {
 			return answer{Error: "start: no request"}
 		}
-		a.PID, err = s.start(ctx, conn, *c.Start)
+		var trace *launchtrace.Trace
+		if c.Trace {
+			trace = launchtrace.New(launchtrace.Now())
+			trace.Mark(launchtrace.Call)
+		}
+		a.PID, err = s.start(launchtrace.With(ctx, trace), conn, *c.Start)
+		a.Marks = trace.Marks()
 	case "enter":
 		if c.Enter == nil || len(files) == 0 {
 			return answer{Error: "enter: no request or no files"}

@@ -218,6 +218,9 @@ func (p *Program) Words(words ...uint64) Arg {
 // Address returns the address that an argument made of placed data holds.
 func (a Arg) Address() uint64 { return a.value }
 
+// Offset is where placed data lies in the file behind ProgramFD.
+func (a Arg) Offset() int64 { return int64(a.value - base) }
+
 // Name returns what the operation at index does, for the report of a failure.
 func (p *Program) Name(index int) string {
 	if index < 0 || index >= len(p.ops) {

@@ -1,4 +1,4 @@
-// Package enginekit starts a real Docker Engine for a test: its own data, socket and networks.
+// Package enginekit starts a real Docker Engine for a test or a benchmark: its own data, socket and networks.
 //
 // It promises that nothing of it stays, and that the machine's own Engine, if there is one, is left
 // alone. It refuses to install anything: without dockerd the test is skipped, and says so.
@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,94 +33,122 @@ type Engine struct {
 	// CgroupParent is the group that its containers are below.
 	CgroupParent string
 	Client       *client.Client
+
+	dir    string
+	daemon *exec.Cmd
+	ended  chan error // told once, then closed
 }
+
+// ErrMissing says what has to be installed.
+var ErrMissing = errors.New("needs root, dockerd (Debian: docker.io) and busybox-static")
 
 // patience bounds the start of an Engine, and its end.
 const patience = time.Minute
 
-// Start starts an Engine that ends with the test. It has network and mount namespaces of its own.
+// Start starts an Engine that ends with the test.
 func Start(t testing.TB) *Engine {
 	t.Helper()
-	program, err := exec.LookPath("dockerd")
-	if err != nil || os.Geteuid() != 0 {
-		t.Skip("SKIP: needs root and dockerd (Debian: docker.io)")
+	e, err := Open()
+	if errors.Is(err, ErrMissing) {
+		t.Skip("SKIP: " + err.Error())
 	}
-	dir, err := os.MkdirTemp("", "engine") // short: it holds sockets
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &Engine{Socket: filepath.Join(dir, "docker.sock"), CgroupParent: "/agora-" + filepath.Base(dir)}
-	t.Cleanup(func() { e.clean(t, dir) })
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return e
+}
+
+// Open starts an Engine. It has network and mount namespaces of its own.
+func Open() (*Engine, error) {
+	program, err := exec.LookPath("dockerd")
+	if err != nil || os.Geteuid() != 0 {
+		return nil, ErrMissing
+	}
+	files, err := imagekit.Busybox()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMissing, err)
+	}
+	dir, err := os.MkdirTemp("", "engine") // short: it holds sockets
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{Socket: filepath.Join(dir, "docker.sock"), CgroupParent: "/agora-" + filepath.Base(dir), dir: dir, ended: make(chan error, 1)}
+	if err := e.start(program, files); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	return e, nil
+}
+
+func (e *Engine) start(program string, files []imagekit.File) (err error) {
 	said := &bytes.Buffer{}
-	daemon := exec.Command(program, "--data-root", filepath.Join(dir, "data"), "--exec-root", filepath.Join(dir, "exec"), "--pidfile", filepath.Join(dir, "pid"),
+	daemon := exec.Command(program, "--data-root", filepath.Join(e.dir, "data"), "--exec-root", filepath.Join(e.dir, "exec"), "--pidfile", filepath.Join(e.dir, "pid"),
 		"--host", "unix://"+e.Socket, "--exec-opt", "native.cgroupdriver=cgroupfs", "--cgroup-parent", e.CgroupParent, "--live-restore=false", "--userland-proxy=false")
 	daemon.Stdout, daemon.Stderr = said, said
 	daemon.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS, Setpgid: true}
 	if err := daemon.Start(); err != nil {
-		t.Fatalf("start dockerd: %v", err)
+		return fmt.Errorf("start dockerd: %w", err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- daemon.Wait(); close(ended) }() // it is asked for again at the end of the test
-	t.Cleanup(func() { stop(t, daemon, ended) })
+	e.daemon = daemon
+	go func() { e.ended <- daemon.Wait(); close(e.ended) }() // it is asked for again at the end
 	if e.Client, err = client.New(client.WithHost("unix://" + e.Socket)); err != nil {
-		t.Fatal(err)
+		return err
 	}
-	t.Cleanup(func() { e.Client.Close() })
-	e.await(t, ended, said)
-	e.load(t)
-	return e
+	if err := e.await(said); err != nil {
+		return err
+	}
+	return e.load(files)
 }
 
-func (e *Engine) await(t testing.TB, ended <-chan error, said *bytes.Buffer) {
-	t.Helper()
+func (e *Engine) await(said *bytes.Buffer) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for end := time.Now().Add(patience); time.Now().Before(end); {
 		if _, err := e.Client.Ping(context.Background(), client.PingOptions{NegotiateAPIVersion: true}); err == nil {
-			return
+			return nil
 		}
 		select {
-		case err := <-ended:
-			t.Fatalf("dockerd ended: %v\n%s", err, said)
+		case err := <-e.ended:
+			return fmt.Errorf("dockerd ended: %v\n%s", err, said)
 		case <-tick.C:
 		}
 	}
-	t.Fatal("dockerd does not answer")
+	return errors.New("dockerd does not answer")
 }
 
-func (e *Engine) load(t testing.TB) {
-	t.Helper()
-	files, err := imagekit.Busybox()
-	if err != nil {
-		t.Skip("SKIP: " + err.Error())
-	}
+func (e *Engine) load(files []imagekit.File) error {
 	layer, err := imagekit.Tar(files...)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	image, err := imagekit.Image(v1.Config{Env: []string{"PATH=/bin"}, Cmd: []string{"sleep", "1000"}}, layer)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	archive := filepath.Join(t.TempDir(), "image.tar")
+	archive := filepath.Join(e.dir, "image.tar")
 	if err := imagekit.DockerArchive(archive, Image, image); err != nil {
-		t.Fatal(err)
+		return err
 	}
 	f, err := os.Open(archive)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	defer f.Close()
 	answer, err := e.Client.ImageLoad(context.Background(), f)
 	if err != nil {
-		t.Fatalf("load image: %v", err)
+		return fmt.Errorf("load image: %w", err)
 	}
 	var text bytes.Buffer
 	_, _ = text.ReadFrom(answer)
 	answer.Close()
 	if _, err := e.Client.ImageInspect(context.Background(), Image); err != nil {
-		t.Fatalf("load image: %v\n%s", err, &text)
+		return fmt.Errorf("load image: %w\n%s", err, &text)
 	}
+	return nil
 }
 
 // Labelled adds an image like Image with labels, and returns its name.
@@ -139,34 +168,48 @@ func (e *Engine) Labelled(t testing.TB, labels map[string]string) (name string) 
 	return name
 }
 
-func stop(t testing.TB, daemon *exec.Cmd, ended <-chan error) {
-	_ = daemon.Process.Signal(syscall.SIGTERM)
+// Close ends the Engine and removes what it leaves.
+func (e *Engine) Close() error {
+	var err error
+	if e.Client != nil {
+		err = e.Client.Close()
+	}
+	if e.daemon != nil {
+		err = errors.Join(err, e.stop())
+	}
+	return errors.Join(err, e.clean())
+}
+
+func (e *Engine) stop() error {
+	_ = e.daemon.Process.Signal(syscall.SIGTERM)
 	select {
-	case <-ended:
+	case <-e.ended:
+		return nil
 	case <-time.After(patience):
-		t.Error("dockerd does not end")
-		_ = syscall.Kill(-daemon.Process.Pid, syscall.SIGKILL)
-		<-ended
+		_ = syscall.Kill(-e.daemon.Process.Pid, syscall.SIGKILL)
+		<-e.ended
+		return errors.New("dockerd does not end")
 	}
 }
 
 // clean removes what an Engine leaves: cgroups, and files that may still be mounts.
-func (e *Engine) clean(t testing.TB, dir string) {
+func (e *Engine) clean() (err error) {
 	groups, _ := filepath.Glob("/sys/fs/cgroup/*" + e.CgroupParent) // dockerd uses hierarchies without controllers too
 	for _, group := range append(groups, "/sys/fs/cgroup"+e.CgroupParent) {
-		if err := removeGroup(group); err != nil {
-			t.Errorf("cgroup of dockerd: %v", err)
+		if failed := removeGroup(group); failed != nil {
+			err = errors.Join(err, fmt.Errorf("cgroup of dockerd: %w", failed))
 		}
 	}
 	mounts, _ := os.ReadFile("/proc/self/mountinfo")
 	for _, line := range bytes.Split(mounts, []byte("\n")) {
-		if fields := bytes.Fields(line); len(fields) > 4 && bytes.HasPrefix(fields[4], []byte(dir+"/")) {
+		if fields := bytes.Fields(line); len(fields) > 4 && bytes.HasPrefix(fields[4], []byte(e.dir+"/")) {
 			_ = unix.Unmount(string(fields[4]), unix.MNT_DETACH)
 		}
 	}
-	if err := os.RemoveAll(dir); err != nil {
-		t.Errorf("files of dockerd: %v", err)
+	if failed := os.RemoveAll(e.dir); failed != nil {
+		err = errors.Join(err, fmt.Errorf("files of dockerd: %w", failed))
 	}
+	return err
 }
 
 // removeGroup removes a cgroup with those below it.
