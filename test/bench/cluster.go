@@ -33,6 +33,9 @@ type cluster struct {
 	cancel context.CancelFunc
 	ctx    context.Context
 	next   int
+	// holds keeps offers that come while something else is waited for: a launch takes all of them.
+	holds bool
+	held  []*mesos.Offer
 }
 
 // daemons are a master and an agent.

@@ -24,6 +24,9 @@ func (c *cluster) wait(kind schedulerpb.Event_Type) (*schedulerpb.Event, error) 
 			if event.GetType() == kind {
 				return event, nil
 			}
+			if c.holds && event.GetType() == schedulerpb.Event_OFFERS {
+				c.held = append(c.held, event.GetOffers().GetOffers()...)
+			}
 		case err := <-c.ended:
 			return nil, fmt.Errorf("subscription ended: %w", err)
 		case <-timeout.C:
@@ -39,22 +42,56 @@ func (c *cluster) launch(n int) ([]*mesos.TaskInfo, time.Time, error) {
 
 // launchEach is launch with tasks that shape has changed.
 func (c *cluster) launchEach(n int, shape func(*mesos.TaskInfo)) ([]*mesos.TaskInfo, time.Time, error) {
-	event, err := c.wait(schedulerpb.Event_OFFERS)
+	offers, err := c.offers()
 	if err != nil {
 		return nil, time.Time{}, err
 	}
-	offer := event.GetOffers().GetOffers()[0]
+	var ids []*mesos.OfferID
+	for _, offer := range offers {
+		ids = append(ids, offer.GetId())
+	}
 	var tasks []*mesos.TaskInfo
 	for range n {
 		c.next++
-		tasks = append(tasks, task(fmt.Sprintf("bench-%d", c.next), offer.GetAgentId()))
+		tasks = append(tasks, task(fmt.Sprintf("bench-%d", c.next), offers[0].GetAgentId()))
 		shape(tasks[len(tasks)-1])
 	}
 	start := time.Now()
 	return tasks, start, c.client.Call(c.ctx, &schedulerpb.Call{Type: schedulerpb.Call_ACCEPT.Enum(), Accept: &schedulerpb.Call_Accept{
-		OfferIds: []*mesos.OfferID{offer.GetId()}, Filters: &mesos.Filters{RefuseSeconds: ptr(0.0)},
+		OfferIds: ids, Filters: &mesos.Filters{RefuseSeconds: ptr(0.0)},
 		Operations: []*mesos.Offer_Operation{{Type: mesos.Offer_Operation_LAUNCH.Enum(),
 			Launch: &mesos.Offer_Operation_Launch{TaskInfos: tasks}}}}})
+}
+
+// offers are the next one or, if they are held, all that there are; some may be small remainders.
+func (c *cluster) offers() ([]*mesos.Offer, error) {
+	for {
+		if offers := c.held; ample(offers) {
+			c.held = nil
+			return offers, nil
+		}
+		event, err := c.wait(schedulerpb.Event_OFFERS)
+		if err != nil {
+			return nil, err
+		}
+		if !c.holds {
+			return event.GetOffers().GetOffers()[:1], nil
+		}
+		c.held = append(c.held, event.GetOffers().GetOffers()...)
+	}
+}
+
+// ample reports whether there is more to offers than an ended task has left.
+func ample(offers []*mesos.Offer) bool {
+	sum := 0.0
+	for _, offer := range offers {
+		for _, r := range offer.GetResources() {
+			if r.GetName() == "mem" {
+				sum += r.GetScalar().GetValue()
+			}
+		}
+	}
+	return sum >= 1024
 }
 
 func task(id string, agent *mesos.AgentID) *mesos.TaskInfo {

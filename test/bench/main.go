@@ -50,6 +50,7 @@ var budgets = []budget{
 	{"P7", (*suite).latency},
 	{"launch", (*suite).launchSteps},
 	{"peers", (*suite).peers},
+	{"F14", (*suite).neighbours},
 	{"P8", (*suite).density},
 	{"P9", (*suite).memory},
 	{"P10", (*suite).streams},
