@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 
 	"agora.dev/agora/agent/images/builtin"
@@ -95,11 +96,11 @@ func (s *Store) makeBuiltin(ctx context.Context) (*Image, error) {
 
 // builtinLayer copies the binary: a container never executes the host's own file.
 func (s *Store) builtinLayer(ctx context.Context, binary *os.File, info fs.FileInfo, names []string) ([]string, error) {
-	sum := sha256.New()
-	if _, err := io.Copy(sum, &countingReader{ctx: ctx, inner: binary, each: func(int64) {}}); err != nil {
+	sum, err := s.executable.digest(ctx, binary)
+	if err != nil {
 		return nil, err
 	}
-	chain := digestOf([]byte(builtinLayout + hex.EncodeToString(sum.Sum(nil)) + strings.Join(names, " ")))
+	chain := digestOf([]byte(builtinLayout + sum + strings.Join(names, " ")))
 	digits, err := hexOf(chain)
 	if err != nil {
 		return nil, err
@@ -126,6 +127,44 @@ func (s *Store) builtinLayer(ctx context.Context, binary *os.File, info fs.FileI
 		return nil, errors.Join(err, removeTree(work))
 	}
 	return []string{chain}, nil
+}
+
+// hashed remembers the digest of a file until another, or another content, is in its place: reading all of
+// the binary would be most of the time that a container takes to start.
+type hashed struct {
+	mu   sync.Mutex
+	seen fileState
+	sum  string
+}
+
+// fileState changes when a file is replaced or written to.
+type fileState struct {
+	device, inode uint64
+	size          int64
+	change        syscall.Timespec
+}
+
+func (h *hashed) digest(ctx context.Context, file *os.File) (string, error) {
+	info, err := file.Stat()
+	if err != nil {
+		return "", err
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return "", fmt.Errorf("%s: its state cannot be read", file.Name())
+	}
+	now := fileState{uint64(stat.Dev), stat.Ino, stat.Size, stat.Ctim}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.sum != "" && h.seen == now {
+		return h.sum, nil
+	}
+	sum := sha256.New()
+	if _, err := io.Copy(sum, &countingReader{ctx: ctx, inner: file, each: func(int64) {}}); err != nil {
+		return "", err
+	}
+	h.seen, h.sum = now, hex.EncodeToString(sum.Sum(nil))
+	return h.sum, nil
 }
 
 func builtinTree(tree string, binary io.Reader, names []string) error {

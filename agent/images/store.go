@@ -31,7 +31,9 @@ type Store struct {
 	pulls    flights[*Image]
 	layers   flights[layerNoteFile]
 	builtins flights[*Image]
-	underway underway
+	// executable is what builtin images are made of.
+	executable hashed
+	underway   underway
 }
 
 // Open opens the store in dir, making it if needed. What a crashed process left behind
