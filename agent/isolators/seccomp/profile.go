@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	mesos "agora.dev/agora/api/mesos/v1"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -45,7 +46,16 @@ type condition struct {
 }
 
 // Default returns the built-in profile for a process with these bounding capabilities.
-func Default(caps []string) (*specs.LinuxSeccomp, error) { return parse(defaultProfile, caps) }
+func Default(caps []string) (*specs.LinuxSeccomp, error) {
+	p, err := builtIn()
+	if err != nil {
+		return nil, err
+	}
+	return p.filter(caps), nil
+}
+
+// builtIn reads the built-in profile once.
+var builtIn = sync.OnceValues(func() (profile, error) { return parse(defaultProfile) })
 
 // Texts of Mesos.
 const (
@@ -121,31 +131,33 @@ func load(file string, caps []string) (*specs.LinuxSeccomp, error) {
 	if err != nil {
 		return nil, fmt.Errorf("seccomp profile: %w", err)
 	}
-	out, err := parse(b, caps)
+	p, err := parse(b)
 	if err != nil {
 		return nil, fmt.Errorf("seccomp profile %s: %w", file, err)
 	}
-	return out, nil
+	return p.filter(caps), nil
 }
 
-func parse(b []byte, caps []string) (*specs.LinuxSeccomp, error) {
-	var p profile
-	if err := json.Unmarshal(b, &p); err != nil {
-		return nil, err
-	}
+func parse(b []byte) (p profile, err error) {
+	err = json.Unmarshal(b, &p)
+	return p, err
+}
+
+// filter is what is left of a profile with these bounding capabilities. It shares the profile's lists.
+func (p profile) filter(caps []string) *specs.LinuxSeccomp {
 	out := &specs.LinuxSeccomp{DefaultAction: p.DefaultAction, DefaultErrnoRet: p.DefaultErrnoRet,
 		Architectures: []specs.Arch{specs.ArchX86_64}}
 	for _, r := range p.Syscalls {
 		if !r.applies(caps) {
 			continue
 		}
-		names := r.Names
+		names := slices.Clip(r.Names)
 		if r.Name != "" {
 			names = append(names, r.Name)
 		}
 		out.Syscalls = append(out.Syscalls, specs.LinuxSyscall{Names: names, Action: r.Action, ErrnoRet: r.ErrnoRet, Args: r.Args})
 	}
-	return out, nil
+	return out
 }
 
 func (r rule) applies(caps []string) bool {

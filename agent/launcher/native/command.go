@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"agora.dev/agora/agent/isolators/seccomp"
 	"agora.dev/agora/agent/launcher/shim"
 	"agora.dev/agora/agent/launchtrace"
 	"golang.org/x/sys/unix"
@@ -69,7 +68,7 @@ func (c *compiler) filter() (func(), error) {
 	if c.spec.Linux == nil || c.spec.Linux.Seccomp == nil {
 		return nil, nil
 	}
-	program, err := seccomp.Compile(c.spec.Linux.Seccomp)
+	program, err := c.filters.Compile(c.spec.Linux.Seccomp)
 	if err != nil {
 		return nil, err
 	}

@@ -2,9 +2,11 @@ package native
 
 import (
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
+	"agora.dev/agora/agent/isolators/seccomp"
 	"agora.dev/agora/agent/launcher"
 	"agora.dev/agora/agent/launcher/shim"
 	"agora.dev/agora/agent/launchtrace"
@@ -24,14 +26,18 @@ type job struct {
 	spec    *specs.Spec
 	overlay *launcher.Overlay
 	pause   bool
-	// tasks are the v1 files into which the shim writes 0.
-	tasks []string
+	// tasks are the v1 files into which the shim writes 0; into cpuTasks, if any, when the
+	// container is complete.
+	tasks    []string
+	cpuTasks string
 	// enter is the pid whose namespaces are joined, for a process that enters.
 	enter int
 	// users is its user namespace; nil for the machine's. output are the files behind stdout
 	// and stderr.
 	users  *identities
 	output [2]string
+	// filters compiles the filter of system calls.
+	filters *seccomp.Cache
 	// times, when set, are to be measured.
 	times *times
 }
@@ -41,6 +47,7 @@ type compiler struct {
 	job
 	p      *shim.Program
 	root   shim.Reg
+	cpu    shim.Reg // cpuTasks, open
 	forked bool
 	// early are mounts that were taken before others, by their place in the list.
 	early map[int]shim.Reg
@@ -78,6 +85,7 @@ func compile(j job) (*shim.Program, error) {
 	}
 	c.hostname()
 	if j.pause {
+		c.joinCPU()
 		c.enterUsers()
 		c.handOverTimes()
 		c.becomeInit(shim.None)
@@ -85,6 +93,7 @@ func compile(j job) (*shim.Program, error) {
 	}
 	c.makeCwd()
 	if !c.forked {
+		c.joinCPU()
 		c.fork()
 	}
 	return c.p, c.command()
@@ -103,12 +112,42 @@ func (c *compiler) prologue() {
 	for _, file := range c.tasks {
 		put("join cgroup "+file, file, "0")
 	}
+	if c.joinsLate() {
+		c.cpu = c.p.Reg()
+		c.p.Call("open "+c.cpuTasks, unix.SYS_OPEN, c.p.String(c.cpuTasks), shim.Int(unix.O_WRONLY|unix.O_CLOEXEC)).To(c.cpu)
+	} else if c.cpuTasks != "" {
+		put("join cgroup "+c.cpuTasks, c.cpuTasks, "0")
+	}
 	if p := c.spec.Process; p != nil && p.OOMScoreAdj != nil {
 		put("set oom_score_adj", "/proc/self/oom_score_adj", strconv.Itoa(*p.OOMScoreAdj))
 	}
 	// The init holds the file of the exit status: nobody in the container may reach
 	// its descriptors through /proc.
 	c.p.Call("hide init", unix.SYS_PRCTL, shim.Int(unix.PR_SET_DUMPABLE), shim.Int(0))
+}
+
+// joinsLate reports whether the cpu group is joined when the container is complete: one that has
+// little CPU time beside busy neighbours would wait for its turn in each step before. A process
+// that is forked early is in its group early.
+func (c *compiler) joinsLate() bool {
+	return c.cpuTasks != "" && c.enter == 0 && !slices.ContainsFunc(c.spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool {
+		return n.Type == specs.PIDNamespace && n.Path != ""
+	})
+}
+
+func (c *compiler) joinCPU() {
+	if c.joinsLate() {
+		c.p.Call("join cgroup "+c.cpuTasks, unix.SYS_WRITE, c.cpu.Arg(), c.p.String("0"), shim.Int(1))
+		c.p.Call("close cgroup", unix.SYS_CLOSE, c.cpu.Arg())
+		c.ownCgroups()
+	}
+}
+
+// ownCgroups makes the groups that the shim is in the only ones that are seen.
+func (c *compiler) ownCgroups() {
+	if slices.ContainsFunc(c.spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.CgroupNamespace && n.Path == "" }) {
+		c.p.Call("new cgroup namespace", unix.SYS_UNSHARE, shim.Int(unix.CLONE_NEWCGROUP))
+	}
 }
 
 var namespaceFlags = map[specs.LinuxNamespaceType]uintptr{
@@ -137,8 +176,8 @@ func (c *compiler) joinNamespaces() (early bool) {
 		}
 		name := string(n.Type) + " namespace"
 		if n.Path == "" {
-			if n.Type == specs.CgroupNamespace {
-				c.p.Call("new "+name, unix.SYS_UNSHARE, shim.Int(unix.CLONE_NEWCGROUP))
+			if n.Type == specs.CgroupNamespace && !c.joinsLate() {
+				c.ownCgroups()
 			}
 			if n.Type == specs.NetworkNamespace {
 				c.loopbackUp()

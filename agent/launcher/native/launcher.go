@@ -19,6 +19,7 @@ import (
 	"syscall"
 
 	"agora.dev/agora/agent/isolators/cgroups"
+	"agora.dev/agora/agent/isolators/seccomp"
 	"agora.dev/agora/agent/launcher"
 	"agora.dev/agora/agent/launcher/records"
 	"agora.dev/agora/agent/launcher/shim"
@@ -47,6 +48,7 @@ type Launcher struct {
 	log       *slog.Logger
 	hierarchy cgroups.Hierarchy
 	exeFile   *os.File
+	filters   seccomp.Cache
 	boot      string
 	watch     *watcher
 

@@ -24,10 +24,11 @@ type placement struct {
 	// made those to remove, the innermost first.
 	own  cgroups.Group
 	made []cgroups.Group
-	// tasks are the v1 files the shim writes to; unified is the v2 directory it is
-	// cloned into.
-	tasks   []string
-	unified string
+	// tasks are the v1 files the shim writes to, cpuTasks the one of them that comes last;
+	// unified is the v2 directory it is cloned into.
+	tasks    []string
+	cpuTasks string
+	unified  string
 }
 
 // Share is the annotation that puts a container into the cgroups at this path, which
@@ -64,6 +65,10 @@ func (l *Launcher) place(path, id string, shared bool, resources *specs.LinuxRes
 			}
 			p.own = cgroups.Group{Paths: map[string]string{"pids": dir}}
 			p.made = append(p.made, p.own)
+		}
+		if dir == p.limits.Paths["cpu"] { // also as another controller's, which is mounted with it
+			p.cpuTasks = filepath.Join(dir, "tasks")
+			continue
 		}
 		p.tasks = append(p.tasks, filepath.Join(dir, "tasks"))
 	}

@@ -35,7 +35,7 @@ func (l *Launcher) start(ctx context.Context, c *container, request launcher.Req
 		return err
 	}
 	trace.Mark(launchtrace.Cgroups)
-	j := job{spec: spec, overlay: request.Overlay, pause: request.Pause, tasks: c.place.tasks, output: [2]string{request.Stdout, request.Stderr}}
+	j := job{spec: spec, overlay: request.Overlay, pause: request.Pause, tasks: c.place.tasks, cpuTasks: c.place.cpuTasks, output: [2]string{request.Stdout, request.Stderr}}
 	if j.users, err = identitiesOf(spec); err != nil {
 		return err
 	}
@@ -73,6 +73,7 @@ func (l *Launcher) run(ctx context.Context, c *container, j job, files [3]*os.Fi
 	if trace != nil {
 		j.times = &times{}
 	}
+	j.filters = &l.filters
 	program, err := compile(j)
 	if err != nil {
 		return err
@@ -236,5 +237,5 @@ func (l *Launcher) enter(ctx context.Context, c, parent *container, enter launch
 	if err != nil {
 		return err
 	}
-	return l.run(ctx, c, job{spec: spec, enter: parent.PID, tasks: c.place.tasks, users: users}, enter.Files)
+	return l.run(ctx, c, job{spec: spec, enter: parent.PID, tasks: c.place.tasks, cpuTasks: c.place.cpuTasks, users: users}, enter.Files)
 }

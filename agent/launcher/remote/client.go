@@ -71,6 +71,21 @@ func (c *Client) connect(ctx context.Context) (*net.UnixConn, error) {
 	return conn.(*net.UnixConn), nil
 }
 
+// held reports whether the launcher holds its end of the lease: the kernel closes it when its
+// process ends or executes another program. That is known without a call.
+func (c *Client) held() bool {
+	raw, err := c.lease.SyscallConn()
+	if err != nil {
+		return false
+	}
+	silent := false
+	err = raw.Control(func(fd uintptr) {
+		_, _, err := syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		silent = errors.Is(err, syscall.EAGAIN) // the launcher never speaks first
+	})
+	return err == nil && silent
+}
+
 func (c *Client) take(ctx context.Context) (*net.UnixConn, error) {
 	c.mu.Lock()
 	if n := len(c.idle); n > 0 {

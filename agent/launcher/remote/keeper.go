@@ -73,15 +73,13 @@ func retry[T any](ctx context.Context, k *Keeper, call func(*Client) (T, error))
 	return call(client)
 }
 
-// ping asks whether the launcher answers.
-func ping(ctx context.Context) func(*Client) (struct{}, error) {
-	return none(func(c *Client) error {
-		err := c.Signal(ctx, "", 0)
-		if errors.Is(err, launcher.ErrUnknownContainer) {
-			return nil
-		}
-		return err
-	})
+// reach finds out whether the launcher is there, and starts the next one if not, while nothing is lost yet.
+func (k *Keeper) reach(ctx context.Context) (*Client, error) {
+	client := k.current()
+	if client.held() {
+		return client, nil
+	}
+	return k.again(ctx, client)
 }
 
 // none makes a call without a result fit for retry.
@@ -92,20 +90,21 @@ func none(call func(*Client) error) func(*Client) (struct{}, error) {
 // Start implements launcher.Launcher. When the launcher ends in the middle, what there is
 // of the container is destroyed, and the start fails.
 func (k *Keeper) Start(ctx context.Context, request launcher.Request) (int, error) {
-	// A question first finds out whether anybody answers, while nothing is lost yet.
-	if _, err := retry(ctx, k, ping(ctx)); err != nil {
+	client, err := k.reach(ctx)
+	if err != nil {
 		return 0, err
 	}
-	pid, err := k.current().Start(ctx, request)
+	pid, err := client.Start(ctx, request)
 	return pid, k.half(ctx, request.ID, err)
 }
 
 // Enter implements launcher.Launcher.
 func (k *Keeper) Enter(ctx context.Context, enter launcher.Enter) (int, error) {
-	if _, err := retry(ctx, k, ping(ctx)); err != nil {
+	client, err := k.reach(ctx)
+	if err != nil {
 		return 0, err
 	}
-	pid, err := k.current().Enter(ctx, enter)
+	pid, err := client.Enter(ctx, enter)
 	return pid, k.half(ctx, enter.ID, err)
 }
 
