@@ -268,6 +268,29 @@ func TestProjectsOfOthersAreRefused(t *testing.T) {
 	}
 }
 
+// A disk of its own has ids of its own: the same number on two file systems is two projects.
+func TestVolumesOfOtherDisksAreBoundedThere(t *testing.T) {
+	at, disk := xfstest.Mount(t, "prjquota"), xfstest.Mount(t, "prjquota")
+	x := open(t, xfs.Options{Dirs: []string{at}, Roots: []string{filepath.Join(disk, "not/yet")}, Projects: ids(5000, 5000), Policy: xfs.Refuse})
+	box, volume := filepath.Join(at, "box"), filepath.Join(disk, "not/yet/volumes/v")
+	give(t, x, box, volume)
+	if err := errors.Join(x.Bound(box, 1<<20), x.Bound(volume, 3<<20)); err != nil {
+		t.Fatal(err)
+	}
+	if a, b := fill(t, filepath.Join(box, "f"), 8<<20), fill(t, filepath.Join(volume, "f"), 8<<20); a > 1<<20 || b > 3<<20 || b < 2<<20 {
+		t.Errorf("%d and %d bytes went in, want up to 1 MiB and 3 MiB", a, b)
+	}
+	if used(t, x, box) > 1<<20 || used(t, x, volume) < 2<<20 {
+		t.Errorf("%d and %d bytes are counted", used(t, x, box), used(t, x, volume))
+	}
+	if free(x) != 0 {
+		t.Errorf("%v are free, want none: those of the work directory's file system are told", free(x))
+	}
+	if err := x.Give(t.Context(), t.TempDir()); err == nil || !strings.Contains(err.Error(), "not on XFS") {
+		t.Errorf("a volume on a disk without projects: %v", err)
+	}
+}
+
 func TestQuotasThatAreNotEnforcedAreNoBound(t *testing.T) {
 	at := xfstest.Mount(t, "pqnoenforce")
 	_, err := xfs.Open(xfs.Options{Dirs: []string{at}, Projects: ids(5000, 5009), Policy: xfs.Refuse})
