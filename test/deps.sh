@@ -2,7 +2,7 @@
 # Installs the Debian packages that the tests use, when one of them is missing.
 # Without root it says what will be skipped.
 set -euo pipefail
-packages=(busybox-static docker-registry runc crun uidmap qemu-system-x86 cpio containernetworking-plugins docker.io e2fsprogs xfsprogs)
+packages=(busybox-static docker-registry runc crun uidmap qemu-system-x86 cpio containernetworking-plugins docker.io e2fsprogs xfsprogs systemd)
 missing=()
 for package in "${packages[@]}"; do
   dpkg -s "$package" >/dev/null 2>&1 || missing+=("$package")
