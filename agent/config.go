@@ -145,6 +145,9 @@ func (c *Config) Check() error {
 	if c.ReconfigurationPolicy != "" && c.ReconfigurationPolicy != "equal" && c.ReconfigurationPolicy != "additive" {
 		return fmt.Errorf("--reconfiguration_policy=%s is unknown: use equal or additive", c.ReconfigurationPolicy)
 	}
+	if _, err := parseResources(c.Resources, c.DefaultRole); err != nil {
+		return fmt.Errorf("--resources: %w", err)
+	}
 	if c.WorkDir == "" {
 		return errors.New("--work_dir is missing: name a directory that survives a reboot")
 	}
