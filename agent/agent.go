@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -209,8 +210,11 @@ func (a *Agent) listen() (err error) {
 	return nil
 }
 
-// Address is where the API is served, "ip:port".
-func (a *Agent) Address() string { return a.config.address() }
+// Address is where others reach the API, "ip:port".
+func (a *Agent) Address() string {
+	ip, port := a.config.advertised()
+	return net.JoinHostPort(ip, strconv.Itoa(port))
+}
 
 // Close gives back what New took. Run does it by itself.
 func (a *Agent) Close() {
@@ -288,6 +292,12 @@ func (a *Agent) Run(ctx context.Context) error {
 		garbage.run(runCtx)
 	})
 	api := a.api()
+	if a.config.GCNonExecutor {
+		api.Launched = func(id containerizer.ID, sandbox string) { wg.Go(func() { a.collectAfter(runCtx, id, sandbox) }) }
+		for _, id := range a.standalone {
+			api.Launched(id, filepath.Join(a.paths.Standalone(), string(id)))
+		}
+	}
 	server, relayed := a.server(api), a.server(api)
 	relayed.ConnContext = vouch
 	wg.Go(func() { server.Serve(a.listener) })
@@ -363,9 +373,14 @@ func (a *Agent) Snapshot(ctx context.Context) (*core.Snapshot, error) {
 }
 
 func (a *Agent) api() *httpapi.Server {
+	features, _ := a.config.features() // read before
+	var capabilities []string
+	for _, capability := range core.Capabilities(features) {
+		capabilities = append(capabilities, capability.GetType().String())
+	}
 	return httpapi.New(httpapi.Config{
 		Backend: a, Broker: a.broker, Containers: a.deps.Containerizer, Tokens: a.tokens, Version: a.config.Version,
-		Endpoint: a.Address(), Flags: a.config.shown(), LogFile: a.config.LogFile, Started: a.started,
+		Endpoint: a.Address(), Flags: a.config.shown(), LogFile: a.config.Journal.Shown("agent"), LogDir: a.config.Journal.Dir, ExternalLog: a.config.Journal.External, Capabilities: capabilities, Started: a.started,
 		SessionDir: filepath.Join(a.paths.Runtime(), "sessions"), Log: a.deps.Log,
 		Images: a.deps.Images, Level: a.level, StandaloneDir: a.paths.Standalone(), Standalone: a.standalone, Account: account,
 		Access: a.guarded(), SwitchUser: a.config.SwitchUser, Heartbeat: a.config.HTTPHeartbeatInterval, Figures: a.figures, Timers: a.timers(), Pulls: a.deps.Pulls,

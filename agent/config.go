@@ -10,15 +10,19 @@ import (
 	"time"
 
 	"agora.dev/agora/auth/access"
+	"agora.dev/agora/internal/endpoint"
 	"agora.dev/agora/internal/flags"
+	"agora.dev/agora/internal/journal"
 )
 
 // Config are the options of an agent, under the names of Mesos.
 type Config struct {
-	Master     string
-	IP         string
-	Port       int
-	Hostname   string
+	Master   string
+	IP       string
+	Port     int
+	Hostname string
+	// Told says what others are told of IP, Port and Hostname.
+	Told       endpoint.Options
 	WorkDir    string
 	RuntimeDir string
 	Resources  string
@@ -37,6 +41,8 @@ type Config struct {
 	LoggerOptions
 	SystemdOptions
 	OversubscriptionOptions
+	MesosOptions
+	ModuleOptions
 
 	Recover string
 	// ReconfigurationPolicy is equal or additive.
@@ -63,24 +69,28 @@ type Config struct {
 	SandboxDirectory      string
 	MaxCompletedExecutors int
 	DefaultRole           string
-	LogFile               string
-	Insecure              bool
-	Version               string
+	// Journal is the agent's log.
+	Journal  journal.Options
+	Insecure bool
+	Version  string
 	// Shown are the options as /flags lists them.
 	Shown map[string]string
 }
 
+// defaultIP is where an agent listens that was told nothing.
+const defaultIP = "127.0.0.1"
+
 // Default are the options that a Mesos agent has when none is given.
 func Default() Config {
 	return Config{
-		Port: 5051, IP: "127.0.0.1", Launcher: "native", Recover: "reconnect", ReconfigurationPolicy: "equal", Strict: true,
+		Port: 5051, IP: defaultIP, Launcher: "native", Recover: "reconnect", ReconfigurationPolicy: "equal", Strict: true,
 		ExecutorRegistrationTimeout: time.Minute, ExecutorReregistrationTimeout: 2 * time.Second,
 		ExecutorShutdownGracePeriod: 5 * time.Second, RecoveryTimeout: 15 * time.Minute,
 		RegistrationBackoffFactor: time.Second, GCDelay: 7 * 24 * time.Hour, GCDiskHeadroom: 0.1, DiskWatchInterval: time.Minute, HTTPHeartbeatInterval: 30 * time.Second,
 		AuthenticateHTTPExecutors: true, SwitchUser: os.Geteuid() == 0, SandboxDirectory: "/mnt/mesos/sandbox",
 		ContainerizerOptions: defaultContainerizers(), LoggerOptions: defaultLogger(), SystemdOptions: defaultSystemd(), ImageOptions: defaultImages(), IsolatorOptions: defaultIsolators(), NetworkOptions: defaultNetworks(),
 		OversubscriptionOptions: defaultOversubscription(), MaxCompletedExecutors: 150, DefaultRole: "*",
-		Version: "1.11.0", Access: access.Default(),
+		Version: "1.11.0", Access: access.Default(), Told: endpoint.Default(),
 	}
 }
 
@@ -89,6 +99,7 @@ func (c *Config) Flags(set *flags.Set) {
 	set.String(&c.Master, "master", "HOST:PORT of a master; several are separated by commas")
 	set.String(&c.IP, "ip", "address to listen on")
 	set.Int(&c.Port, "port", "port to listen on")
+	c.Told.Flags(set)
 	set.String(&c.Hostname, "hostname", "name of this agent; default: the machine's")
 	set.Path(&c.WorkDir, "work_dir", "directory of everything that the agent keeps")
 	set.Path(&c.RuntimeDir, "runtime_dir", "directory of what need not survive a reboot; default: runtime in the work directory")
@@ -105,6 +116,9 @@ func (c *Config) Flags(set *flags.Set) {
 	c.loggerFlags(set)
 	c.systemdFlags(set)
 	c.oversubscriptionFlags(set)
+	c.mesosFlags(set)
+	c.moduleFlags(set)
+	c.Journal.Flags(set)
 	set.Path(&c.ImageStore, "docker_store_dir", "directory of the image store")
 	set.String(&c.Recover, "recover", "reconnect, or cleanup to end everything that an earlier agent left")
 	set.String(&c.ReconfigurationPolicy, "reconfiguration_policy",
@@ -132,6 +146,9 @@ func (c *Config) Flags(set *flags.Set) {
 
 // Check completes and verifies the options. It may be called again.
 func (c *Config) Check() error {
+	if err := c.applyModules(); err != nil {
+		return err
+	}
 	switch c.Launcher {
 	case "", "linux", "posix":
 		c.Launcher = "native"
@@ -165,10 +182,11 @@ func (c *Config) Check() error {
 	if c.Port < 0 || c.Port > 65535 {
 		return fmt.Errorf("--port=%d is not a port", c.Port)
 	}
-	ip := net.ParseIP(c.IP)
-	if ip == nil {
-		return fmt.Errorf("--ip=%s is not an address", c.IP)
+	ip, err := c.Told.Listen(c.IP, defaultIP)
+	if err != nil {
+		return err
 	}
+	c.IP, c.Told.Discovery = ip.String(), ""
 	if err := c.checkAccess(ip); err != nil {
 		return err
 	}
@@ -181,15 +199,20 @@ func (c *Config) Check() error {
 	if err := c.checkNetworks(); err != nil {
 		return err
 	}
-	if err := errors.Join(c.checkVolumes(), c.checkLogger(), c.checkSystemd(), c.checkOversubscription()); err != nil {
+	if err := errors.Join(c.checkVolumes(), c.checkLogger(), c.checkSystemd(), c.checkOversubscription(), c.checkMesos()); err != nil {
 		return err
 	}
 	if c.Hostname == "" {
-		if c.Hostname, err = os.Hostname(); err != nil {
-			return fmt.Errorf("find the name of this machine: %w", err)
+		if c.Hostname, err = c.Told.Hostname(ip); err != nil {
+			return err
 		}
 	}
 	return c.checkIsolators()
+}
+
+// advertised are the address and the port that others are told.
+func (c *Config) advertised() (ip string, port int) {
+	return c.Told.Advertised(net.ParseIP(c.IP), c.Port)
 }
 
 func (c *Config) address() string { return net.JoinHostPort(c.IP, strconv.Itoa(c.Port)) }

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -43,5 +44,12 @@ func (a *Agent) forgetStandalone(known []containerizer.ID, garbage *collector) {
 		if !slices.Contains(a.standalone, id) {
 			garbage.forget(core.ForgetSandbox{Container: id, Sandbox: filepath.Join(a.paths.Standalone(), string(id))})
 		}
+	}
+}
+
+// collectAfter has the sandbox of a container collected once it has ended (--gc_non_executor_container_sandboxes).
+func (a *Agent) collectAfter(ctx context.Context, id containerizer.ID, sandbox string) {
+	if _, err := a.deps.Containerizer.Wait(ctx, id); err == nil {
+		a.garbage.forget(core.ForgetSandbox{Container: id, Sandbox: sandbox})
 	}
 }

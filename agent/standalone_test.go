@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"agora.dev/agora/agent/containerizer"
 	"agora.dev/agora/agent/internal/fakecontainers"
@@ -126,5 +127,39 @@ func TestImagesLoggingAndHelp(t *testing.T) {
 	if code, _ := a.get(t, "/slave(1)/logging/toggle?level=0&duration=1secs"); code != 200 || a.level.Get() != 0 {
 		t.Errorf("toggle: %d, level %d", code, a.level.Get())
 	}
+	a.stop()
+}
+
+// TestSandboxesOfCallsAreCollectedWhenAsked: --gc_non_executor_container_sandboxes, also for what ended while no agent was there.
+func TestSandboxesOfCallsAreCollectedWhenAsked(t *testing.T) {
+	work, machine, m := t.TempDir(), fakecontainers.New(), newMaster(t)
+	collecting := func(c *Config) { c.GCNonExecutor, c.GCDelay, c.DiskWatchInterval = true, 0, 20*time.Millisecond }
+	deps := Deps{Containerizer: machine, Dialer: m}
+	a := startWith(t, work, 0, deps, collecting)
+	m.register()
+	for _, id := range []string{"one", "two"} {
+		a.expect(t, [2]string{`{"type":"LAUNCH_CONTAINER","launch_container":{"container_id":{"value":"` + id + `"},"command":{"value":"serve"}}}`, "200 "})
+	}
+	a.expect(t, [2]string{`{"type":"KILL_CONTAINER","kill_container":{"container_id":{"value":"one"}}}`, "200 "})
+	gone := func(id string) {
+		t.Helper()
+		for end := time.Now().Add(20 * time.Second); ; {
+			if _, err := os.Stat(filepath.Join(work, "containers", id)); errors.Is(err, os.ErrNotExist) {
+				return
+			} else if time.Now().After(end) {
+				t.Fatalf("the sandbox of %s stays: %v", id, err)
+			}
+			<-time.After(10 * time.Millisecond)
+		}
+	}
+	gone("one")
+	if _, err := os.Stat(filepath.Join(work, "containers", "two")); err != nil {
+		t.Errorf("the sandbox of a live container: %v", err)
+	}
+	a.stop()
+	a = startWith(t, work, a.config.Port, deps, collecting)
+	m.reregister()
+	a.expect(t, [2]string{`{"type":"KILL_CONTAINER","kill_container":{"container_id":{"value":"two"}}}`, "200 "})
+	gone("two")
 	a.stop()
 }

@@ -53,8 +53,17 @@ func (a *Agent) coreConfig() (core.Config, error) {
 	if err != nil {
 		return core.Config{}, err
 	}
+	container, err := c.defaultContainer()
+	if err != nil {
+		return core.Config{}, err
+	}
+	features, err := c.features()
+	if err != nil {
+		return core.Config{}, err
+	}
+	ip, _ := c.advertised()
 	out := core.Config{
-		Info: info, Version: c.Version, Endpoint: a.Address(), IP: c.IP, Sandbox: a.paths.Sandbox, Volume: a.paths.Volume,
+		Info: info, Version: c.Version, Endpoint: a.Address(), IP: ip, IP6: c.IP6, DefaultContainer: container, Features: features, Sandbox: a.paths.Sandbox, Volume: a.paths.Volume,
 		Executors: Executors{}, NewUUID: func() [16]byte { return uuid.New() }, Random: rand.Float64,
 		Boot: boot, Environment: environment, CustomEnvironment: c.executorTLS(), SandboxMount: c.SandboxDirectory, SwitchUser: c.SwitchUser,
 		Reconfiguration: core.Policy(c.ReconfigurationPolicy),
@@ -92,7 +101,8 @@ func (a *Agent) info() (*mesos.AgentInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	port := int32(c.Port)
+	_, told := c.advertised()
+	port := int32(told)
 	return &mesos.AgentInfo{Hostname: &c.Hostname, Port: &port, Resources: all, Attributes: attributes, Domain: domain,
 		Checkpoint: proto.Bool(true)}, nil
 }

@@ -4,14 +4,13 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"log/slog"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/spf13/cobra"
 
 	"agora.dev/agora/internal/flags"
+	"agora.dev/agora/internal/journal"
 )
 
 // role is a command whose flags are written as Mesos's: --name=value, --no-name, MESOS_NAME, file://.
@@ -20,23 +19,14 @@ type role struct {
 	flags               *flags.Set
 	// environment begins the names of its variables; empty: MESOS_.
 	environment string
-	// logDir is where the log goes when no file is named; nil or empty: to standard error.
-	logDir func() string
+	// journal are the options of its log, which flags fills.
+	journal *journal.Options
 	// run does the work until ctx ends.
-	run func(ctx context.Context, log journal) error
-}
-
-// journal is a log that can be shown and whose level can be changed.
-type journal struct {
-	*slog.Logger
-	level *slog.LevelVar
-	file  string // empty: standard error
+	run func(ctx context.Context, log *journal.Log) error
 }
 
 func (a *App) roleCommand(r role) *cobra.Command {
-	level, file, set := "INFO", "", r.flags
-	set.String(&level, "logging_level", "DEBUG, INFO, WARNING or ERROR")
-	set.Path(&file, "log_file", "append the log to this file instead of standard error")
+	set := r.flags
 	cmd := &cobra.Command{
 		Use:                r.use,
 		Short:              r.short,
@@ -46,6 +36,10 @@ func (a *App) roleCommand(r role) *cobra.Command {
 			if slices.Contains(args, "--help") || slices.Contains(args, "-h") {
 				return cmd.Help()
 			}
+			if slices.Contains(args, "--version") {
+				fmt.Fprintf(a.Out, "agora %s, Mesos API %s\n", a.Version, MesosVersion)
+				return nil
+			}
 			rest, err := set.Parse(args, os.Environ())
 			if err != nil {
 				return usagef("%v", err)
@@ -53,22 +47,15 @@ func (a *App) roleCommand(r role) *cobra.Command {
 			if len(rest) > 0 {
 				return usagef("unexpected argument %q; options are written --name=value", rest[0])
 			}
-			out := a.Err
-			if file == "" && r.logDir != nil && r.logDir() != "" {
-				file = filepath.Join(r.logDir(), "agora-"+r.use+".log")
+			log, err := r.journal.Open(r.use, a.Err)
+			if err != nil {
+				return usagef("%v", err)
 			}
-			if file != "" {
-				opened, err := os.OpenFile(file, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o640)
-				if err != nil {
-					return usagef("--log_file=%s: %v", file, err)
-				}
-				defer opened.Close()
-				out = opened
+			defer log.Close()
+			for _, f := range set.Idle() {
+				log.Info("option has no effect", "option", "--"+f.Name, "because", f.Help)
 			}
-			variable := new(slog.LevelVar)
-			variable.Set(logLevel(level))
-			log := slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: variable}))
-			return r.run(cmd.Context(), journal{Logger: log, level: variable, file: file})
+			return r.run(cmd.Context(), log)
 		},
 	}
 	cmd.SetHelpFunc(func(*cobra.Command, []string) {
@@ -76,16 +63,4 @@ func (a *App) roleCommand(r role) *cobra.Command {
 			r.short, r.use, r.example, cmp.Or(r.environment, "MESOS_"), set.Usage())
 	})
 	return cmd
-}
-
-func logLevel(name string) slog.Level {
-	switch name {
-	case "DEBUG":
-		return slog.LevelDebug
-	case "WARNING":
-		return slog.LevelWarn
-	case "ERROR":
-		return slog.LevelError
-	}
-	return slog.LevelInfo
 }

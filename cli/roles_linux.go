@@ -17,6 +17,7 @@ import (
 	"agora.dev/agora/agent/assembly"
 	"agora.dev/agora/devcluster"
 	"agora.dev/agora/internal/flags"
+	"agora.dev/agora/internal/journal"
 	"agora.dev/agora/kv/etcdkv"
 	"agora.dev/agora/master"
 )
@@ -44,9 +45,8 @@ func (a *App) masterCommand() *cobra.Command {
 	return a.roleCommand(role{
 		use: "master", short: "Run a master",
 		example: "  agora master --ip=10.0.0.1 --work_dir=/var/lib/agora/master --insecure",
-		flags:   set,
-		logDir:  func() string { return config.LogDir },
-		run: func(ctx context.Context, log journal) error {
+		flags:   set, journal: &config.Journal,
+		run: func(ctx context.Context, log *journal.Log) error {
 			spareFromOOM()
 			ctx, stop := signal.NotifyContext(ctx, terminating...)
 			defer stop()
@@ -57,10 +57,9 @@ func (a *App) masterCommand() *cobra.Command {
 }
 
 // runMaster runs a master whose registry is in an embedded etcd below its work directory.
-func runMaster(ctx context.Context, config master.Config, log journal) error {
-	deps := master.Deps{Log: log.Logger, LogLevel: log.level}
-	config.LogFile = log.file
-	if config.WorkDir != "" {
+func runMaster(ctx context.Context, config master.Config, log *journal.Log) error {
+	deps := master.Deps{Log: log.Logger, LogLevel: log.Level}
+	if config.Persistent() {
 		store, err := etcdkv.OpenEmbedded(ctx, etcdkv.EmbeddedConfig{Dir: filepath.Join(config.WorkDir, "registry")})
 		if err != nil {
 			return err
@@ -93,10 +92,10 @@ func (a *App) agentCommand() *cobra.Command {
 	return a.roleCommand(role{
 		use: "agent", short: "Run an agent",
 		example: "  agora agent --master=10.0.0.1:5050 --work_dir=/var/lib/agora/agent --resources='cpus:8;mem:16384' --insecure",
-		flags:   set,
-		run: func(ctx context.Context, log journal) error {
+		flags:   set, journal: &config.Journal,
+		run: func(ctx context.Context, log *journal.Log) error {
 			spareFromOOM()
-			config.Shown, config.LogFile = set.Values(), log.file
+			config.Shown = set.Values()
 			return runAgent(ctx, config, log.Logger)
 		},
 	})

@@ -4,28 +4,29 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	"agora.dev/agora/auth/access"
+	"agora.dev/agora/internal/endpoint"
 	"agora.dev/agora/internal/flags"
+	"agora.dev/agora/internal/journal"
 )
 
 // Config is what a master is told. NewConfig has Mesos's defaults.
 type Config struct {
-	// IP and Port are listened on, AdvertiseIP and AdvertisePort told to others.
-	IP            string
-	Port          int
-	AdvertiseIP   string
-	AdvertisePort int
-	Hostname      string
-	WorkDir       string
-	LogDir        string
-	Cluster       string
-	// LogFile is the log of this master, shown as /master/log; empty: not shown.
-	LogFile string
+	// IP and Port are listened on, Told says what others are told of them and of Hostname.
+	IP       string
+	Port     int
+	Told     endpoint.Options
+	Hostname string
+	WorkDir  string
+	Cluster  string
+	// Journal is the log of this master, shown as /master/log where it is a file.
+	Journal journal.Options
+	// Registry is replicated_log or in_memory.
+	Registry string
 	// Insecure allows listening beyond loopback without authentication.
 	Insecure bool
 	// Access says who is let in, and to what.
@@ -69,10 +70,13 @@ type Config struct {
 // DefaultVersion is the version of the Mesos API that this master speaks.
 const DefaultVersion = "1.11.0"
 
+// defaultIP is where a master listens that was told nothing.
+const defaultIP = "127.0.0.1"
+
 // NewConfig gives the defaults.
 func NewConfig() Config {
 	return Config{
-		IP: "127.0.0.1", Port: 5050, FilterGPUs: true, RootSubmissions: true, FrameworkMetrics: true,
+		IP: defaultIP, Told: endpoint.Default(), Port: 5050, FilterGPUs: true, RootSubmissions: true, FrameworkMetrics: true,
 		Allocation: newAllocationConfig(), AllocationInterval: time.Second, AgentPingTimeout: 15 * time.Second, MaxAgentPingTimeouts: 5,
 		AgentReregisterTimeout: 10 * time.Minute, RegistryFetchTimeout: time.Minute, RegistryStoreTimeout: 20 * time.Second,
 		MaxCompletedFrameworks: 50, MaxCompletedTasksPerFramework: 1000, MaxUnreachableTasksPerFramework: 1000,
@@ -86,11 +90,9 @@ func (c *Config) Flags() *flags.Set {
 	c.Access.flags(s)
 	s.String(&c.IP, "ip", "Address to listen on. Beyond loopback, authentication or --insecure is needed.")
 	s.Int(&c.Port, "port", "Port to listen on; 0 takes a free one.")
-	s.String(&c.AdvertiseIP, "advertise_ip", "Address told to others, where it is not --ip.")
-	s.Int(&c.AdvertisePort, "advertise_port", "Port told to others, where it is not --port.")
+	c.Told.Flags(s)
 	s.String(&c.Hostname, "hostname", "Name told to others; the machine's name or address if not given.")
 	s.Path(&c.WorkDir, "work_dir", "Directory of the registry.")
-	s.Path(&c.LogDir, "log_dir", "Directory of logs; shown by /state.")
 	s.String(&c.Cluster, "cluster", "Name of the cluster, for people.")
 	s.Bool(&c.Insecure, "insecure", "Listen beyond loopback without authentication.")
 	s.List(&c.Roles, "roles", "Roles that frameworks may have; any if not given.")
@@ -114,6 +116,8 @@ func (c *Config) Flags() *flags.Set {
 	s.Int(&c.MaxUnreachableTasksPerFramework, "max_unreachable_tasks_per_framework", "Unreachable tasks to remember of each framework.")
 	s.Int(&c.MaxOperatorStreams, "max_operator_event_stream_subscribers", "Operator streams; beyond, the oldest is closed.")
 	c.AgentLimits.flags(s)
+	c.Journal.Flags(s)
+	c.mesosFlags(s)
 	s.Alias("slave_ping_timeout", "agent_ping_timeout")
 	s.Alias("max_slave_ping_timeouts", "max_agent_ping_timeouts")
 	s.Alias("slave_reregister_timeout", "agent_reregister_timeout")
@@ -137,16 +141,21 @@ func Parse(args, environ []string) (Config, error) {
 
 // complete checks the options and fills what depends on others.
 func (c *Config) complete() error {
-	ip := net.ParseIP(c.IP)
+	ip, err := c.Told.Listen(c.IP, defaultIP)
+	if err != nil {
+		return err
+	}
+	c.IP, c.Told.Discovery = ip.String(), ""
 	switch {
-	case ip == nil:
-		return fmt.Errorf("flag --ip: %q is not an address", c.IP)
 	case c.Port < 0 || c.Port > 65535:
 		return fmt.Errorf("flag --port: %d is not a port", c.Port)
 	case c.ZK != "":
 		return errors.New("flag --zk: election through ZooKeeper is not built into this version; leave it out")
 	case c.AgentReregisterTimeout < 10*time.Minute && c.FlagValues != nil:
 		return errors.New("flag --agent_reregister_timeout: at least 10mins")
+	}
+	if c.Registry != "" && c.Registry != replicatedLog && c.Registry != inMemory {
+		return fmt.Errorf("flag --registry: %q is unknown: use %s or %s", c.Registry, replicatedLog, inMemory)
 	}
 	if err := c.AgentLimits.complete(); err != nil {
 		return err
@@ -161,7 +170,9 @@ func (c *Config) complete() error {
 		c.Version = DefaultVersion
 	}
 	if c.Hostname == "" {
-		c.Hostname = hostname(ip)
+		if c.Hostname, err = c.hostname(ip); err != nil {
+			return err
+		}
 	}
 	if c.weights == "" {
 		return nil
@@ -178,12 +189,9 @@ func (c *Config) complete() error {
 	return nil
 }
 
-func hostname(ip net.IP) string {
-	if ip.IsLoopback() {
-		return "localhost"
+func (c *Config) hostname(ip net.IP) (string, error) {
+	if c.Told.Lookup && ip.IsLoopback() {
+		return "localhost", nil
 	}
-	if name, err := os.Hostname(); err == nil {
-		return name
-	}
-	return ip.String()
+	return c.Told.Hostname(ip)
 }

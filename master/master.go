@@ -119,13 +119,7 @@ func (m *Master) Dial() *agentlinkclient.Stream { return m.links.Pipe() }
 func (m *Master) Info() *mesos.MasterInfo { return m.info }
 
 func (m *Master) masterInfo() *mesos.MasterInfo {
-	ip, port := m.cfg.AdvertiseIP, m.cfg.AdvertisePort
-	if ip == "" {
-		ip = m.cfg.IP
-	}
-	if port == 0 {
-		port = m.listener.Addr().(*net.TCPAddr).Port
-	}
+	ip, port := m.cfg.Told.Advertised(net.ParseIP(m.cfg.IP), m.listener.Addr().(*net.TCPAddr).Port)
 	info := &mesos.MasterInfo{
 		Id:       ptr(uuid.NewString()),
 		Port:     ptr(uint32(port)),
@@ -183,8 +177,9 @@ func (m *Master) wire() error {
 		Families:       families,
 		Explain:        m.allocator.explain,
 		Flags:          m.cfg.FlagValues,
-		LogDir:         m.cfg.LogDir,
-		LogFile:        m.cfg.LogFile,
+		LogDir:         m.cfg.Journal.Dir,
+		LogFile:        m.cfg.Journal.Shown("master"),
+		ExternalLog:    m.cfg.Journal.External,
 		LogLevel:       m.deps.LogLevel,
 		System:         systemFigures,
 		Cluster:        m.cfg.Cluster,

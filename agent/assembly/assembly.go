@@ -103,7 +103,7 @@ func New(ctx context.Context, config agent.Config, log *slog.Logger) (*Stack, er
 		return nil, errors.Join(err, networks.close())
 	}
 	group := path.Join("/", config.CgroupsRoot, name(config.WorkDir))
-	c, err := linux.New(linux.Config{Launcher: held.launcher, Images: provisioner{store, secrets.Files{Dir: config.SecretsDir}}, Fetcher: fetch, Networks: networks.Isolator,
+	c, err := linux.New(linux.Config{Launcher: held.launcher, Images: provisioner{store, secrets.Files{Dir: config.SecretsDir}, config.IgnoreImageRuntime}, Fetcher: fetch, Networks: networks.Isolator,
 		Secrets:   secrets.Files{Dir: config.SecretsDir},
 		HostPaths: linux.HostPaths{Allow: agent.Directories(config.HostPathAllow), Create: agent.Directories(config.HostPathCreate)},
 		Backend:   backend, Layers: store.Dir(), Dir: filepath.Join(runtimeDir(config), "containerizer"), Cgroups: group, Isolation: isolators, Output: output, Log: log})

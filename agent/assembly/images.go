@@ -7,6 +7,8 @@ import (
 	"maps"
 	"path/filepath"
 
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
 	"agora.dev/agora/agent"
 	"agora.dev/agora/agent/containerizer/linux"
 	"agora.dev/agora/agent/fetcher"
@@ -94,6 +96,8 @@ func (c *collecting) end() {
 type provisioner struct {
 	store   *images.Store
 	secrets secrets.Files
+	// bare leaves out what an image says of its command (--docker_ignore_runtime).
+	bare bool
 }
 
 // Provision makes the layers of an image present.
@@ -107,6 +111,9 @@ func (p provisioner) Provision(ctx context.Context, image *mesos.Image) (linux.R
 		return linux.RootFS{}, fmt.Errorf("image %s: %w", docker.GetName(), err)
 	}
 	root, err := p.store.Provision(ctx, docker.GetName(), given, image.GetCached())
+	if p.bare {
+		root.Config = ocispec.ImageConfig{}
+	}
 	return linux.RootFS(root), err
 }
 

@@ -82,7 +82,7 @@ func TestAnImageBringsItsOwnLogin(t *testing.T) {
 				t.Fatal(err)
 			}
 			c.image.Name = proto.String(registry + "/team/app:1")
-			p := provisioner{store, secrets.Files{Dir: dir}}
+			p := provisioner{store, secrets.Files{Dir: dir}, false}
 			root, err := p.Provision(t.Context(), &mesos.Image{Type: mesos.Image_DOCKER.Enum(), Docker: c.image})
 			switch {
 			case c.err == "" && (err != nil || len(root.Layers) != 1):
@@ -91,6 +91,25 @@ func TestAnImageBringsItsOwnLogin(t *testing.T) {
 				t.Errorf("got %v, want %q", err, c.err)
 			}
 		})
+	}
+}
+
+// TestWhatAnImageSaysOfItsCommandCanBeLeftOut: --docker_ignore_runtime.
+func TestWhatAnImageSaysOfItsCommandCanBeLeftOut(t *testing.T) {
+	store, err := openImages(agent.Config{WorkDir: t.TempDir()}, nil, new(metrics.Timer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, bare := range []bool{false, true} {
+		p := provisioner{store, secrets.Files{}, bare}
+		root, err := p.Provision(t.Context(), &mesos.Image{Type: mesos.Image_DOCKER.Enum(), Docker: &mesos.Image_Docker{Name: proto.String("builtin/demo")}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := len(root.Config.Cmd)+len(root.Config.Entrypoint)+len(root.Config.Env) > 0
+		if said == bare || len(root.Layers) == 0 {
+			t.Errorf("bare %v: %+v", bare, root)
+		}
 	}
 }
 

@@ -38,9 +38,9 @@ const (
 	DefaultKeep  = 1
 	// minBytes is a page: less cannot be given back to the disk.
 	minBytes = 4096
-	// prefix is that of the variables by which a task asks for its own bounds (Mesos
+	// Prefix is that of the variables by which a task asks for its own bounds (Mesos
 	// docs/logging.md).
-	prefix = "CONTAINER_LOGGER_"
+	Prefix = "CONTAINER_LOGGER_"
 )
 
 // Options reads logrotate's options as far as they are kept: rotate N. Others are an error that
@@ -93,9 +93,9 @@ func (b Bounds) For(environment func(name string) string) (Bounds, error) {
 		{"MAX_STDOUT_SIZE", b.Stdout.Size}, {"MAX_STDERR_SIZE", b.Stderr.Size},
 		{"LOGROTATE_STDOUT_OPTIONS", b.Stdout.Options}, {"LOGROTATE_STDERR_OPTIONS", b.Stderr.Options},
 	} {
-		if value := environment(prefix + one.name); value != "" {
+		if value := environment(Prefix + one.name); value != "" {
 			if err := one.set(value); err != nil {
-				return b, fmt.Errorf("environment variable %s: %w", prefix+one.name, err)
+				return b, fmt.Errorf("environment variable %s: %w", Prefix+one.name, err)
 			}
 		}
 	}

@@ -17,6 +17,12 @@ type Config struct {
 	// Endpoint is "ip:port", IP its first half.
 	Endpoint string
 	IP       string
+	// IP6 is told of containers on the host's network, beside IP; empty: none.
+	IP6 string
+	// DefaultContainer is that of executors which have none; nil: none.
+	DefaultContainer *mesos.ContainerInfo
+	// Features are the capabilities that the master is told; nil: all.
+	Features map[mesos.AgentInfo_Capability_Type]bool
 	// Sandbox is the directory of a container of a run (the run's own, or one
 	// nested in it).
 	Sandbox func(agent string, run Run, id containerizer.ID) string

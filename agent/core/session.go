@@ -124,23 +124,24 @@ func (c *Core) register() {
 	version := c.config.Version
 	if c.info.GetId() == nil {
 		c.toMaster(&link.FromAgent{Message: &link.FromAgent_Register{Register: &link.Register{
-			Agent: c.info, Version: &version, Capabilities: capabilities(), CheckpointedResources: c.checkpointed(),
+			Agent: c.info, Version: &version, Capabilities: Capabilities(c.config.Features), CheckpointedResources: c.checkpointed(),
 		}}})
 		return
 	}
 	c.toMaster(&link.FromAgent{Message: &link.FromAgent_Reregister{Reregister: c.reregister(version)}})
 }
 
-func capabilities() []*mesos.AgentInfo_Capability {
-	kinds := []mesos.AgentInfo_Capability_Type{
+// Capabilities are those that the master is told of an agent: all, or those of only.
+func Capabilities(only map[mesos.AgentInfo_Capability_Type]bool) (out []*mesos.AgentInfo_Capability) {
+	for _, kind := range []mesos.AgentInfo_Capability_Type{
 		mesos.AgentInfo_Capability_MULTI_ROLE, mesos.AgentInfo_Capability_HIERARCHICAL_ROLE,
 		mesos.AgentInfo_Capability_RESERVATION_REFINEMENT, mesos.AgentInfo_Capability_RESOURCE_PROVIDER,
 		mesos.AgentInfo_Capability_RESIZE_VOLUME, mesos.AgentInfo_Capability_AGENT_OPERATION_FEEDBACK,
 		mesos.AgentInfo_Capability_AGENT_DRAINING, mesos.AgentInfo_Capability_TASK_RESOURCE_LIMITS,
-	}
-	out := make([]*mesos.AgentInfo_Capability, len(kinds))
-	for i, kind := range kinds {
-		out[i] = &mesos.AgentInfo_Capability{Type: &kind}
+	} {
+		if only == nil || only[kind] {
+			out = append(out, &mesos.AgentInfo_Capability{Type: &kind})
+		}
 	}
 	return out
 }
@@ -148,7 +149,7 @@ func capabilities() []*mesos.AgentInfo_Capability {
 // reregister tells everything that is known.
 func (c *Core) reregister(version string) *link.Reregister {
 	m := &link.Reregister{
-		Agent: c.info, Version: &version, Capabilities: capabilities(),
+		Agent: c.info, Version: &version, Capabilities: Capabilities(c.config.Features),
 		CheckpointedResources: c.checkpointed(), Operations: c.operations.records(), DrainConfig: c.drain,
 	}
 	for _, id := range sorted(c.frameworks) {

@@ -37,7 +37,7 @@ func (e *executorRun) taskUser(info *mesos.TaskInfo) string {
 // launchOwn launches the container of a pod, or of a custom executor.
 func (c *Core) launchOwn(e *executorRun) {
 	spec := containerizer.Spec{
-		ID: e.run.Container, Container: e.info.GetContainer(), Resources: e.demand(), Limits: e.ceilings(),
+		ID: e.run.Container, Container: c.containerInfo(e.info.GetContainer()), Resources: e.demand(), Limits: e.ceilings(),
 		Sandbox: c.sandbox(e, e.run.Container), User: c.user(e.framework, e.info.GetCommand()),
 		Persistent: c.persistent(e.info.GetResources()), UserNamespace: userNamespace(e.info.GetLabels()),
 	}
@@ -64,6 +64,14 @@ func (c *Core) launchOwn(e *executorRun) {
 	c.send(LaunchContainer{Executor: e.run.Key, Spec: spec})
 }
 
+// containerInfo is that of an executor, or what the operator says where it has none.
+func (c *Core) containerInfo(said *mesos.ContainerInfo) *mesos.ContainerInfo {
+	if said == nil {
+		return c.config.DefaultContainer
+	}
+	return said
+}
+
 // launchTask launches the container of a task of a built-in executor.
 func (c *Core) launchTask(e *executorRun, id containerizer.ID, t *task) {
 	t.container = id
@@ -84,6 +92,9 @@ func (c *Core) taskSpec(e *executorRun, id containerizer.ID, t *task) containeri
 	}
 	if nested {
 		spec.Inherited = c.persistent(e.info.GetResources())
+	}
+	if !nested { // the executor of a command is in the container of its task
+		spec.Container = c.containerInfo(spec.Container)
 	}
 	if c.config.SwitchUser {
 		spec.User = e.taskUser(info)

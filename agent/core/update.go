@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"math"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 
@@ -107,17 +108,24 @@ func (c *Core) containerStatus(t *task, said *mesos.ContainerStatus) *mesos.Cont
 	}
 	out.ContainerId = id.Proto()
 	if len(out.NetworkInfos) == 0 && c.config.IP != "" {
-		protocol := mesos.NetworkInfo_IPv4
-		for _, char := range c.config.IP {
-			if char == ':' {
-				protocol = mesos.NetworkInfo_IPv6
-			}
-		}
-		out.NetworkInfos = []*mesos.NetworkInfo{{IpAddresses: []*mesos.NetworkInfo_IPAddress{
-			{Protocol: &protocol, IpAddress: &c.config.IP},
-		}}}
+		out.NetworkInfos = []*mesos.NetworkInfo{c.hostNetwork()}
 	}
 	return out
+}
+
+// hostNetwork is what is told of a container on the host's network.
+func (c *Core) hostNetwork() *mesos.NetworkInfo {
+	info := new(mesos.NetworkInfo)
+	for _, ip := range []string{c.config.IP, c.config.IP6} {
+		protocol := mesos.NetworkInfo_IPv4
+		if strings.Contains(ip, ":") {
+			protocol = mesos.NetworkInfo_IPv6
+		}
+		if ip != "" {
+			info.IpAddresses = append(info.IpAddresses, &mesos.NetworkInfo_IPAddress{Protocol: &protocol, IpAddress: &ip})
+		}
+	}
+	return info
 }
 
 // record writes an update down, queues it for the master and changes the task.

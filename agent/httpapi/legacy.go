@@ -88,9 +88,8 @@ func (s *Server) legacyState(w http.ResponseWriter, r *http.Request) {
 	state := map[string]any{
 		"version": s.Version, "start_time": seconds(s.Started), "pid": "slave(1)@" + s.Endpoint,
 		"hostname": info.GetHostname(), "id": info.GetId().GetValue(),
-		"capabilities": []string{"MULTI_ROLE", "HIERARCHICAL_ROLE", "RESERVATION_REFINEMENT", "RESOURCE_PROVIDER",
-			"RESIZE_VOLUME", "AGENT_OPERATION_FEEDBACK", "AGENT_DRAINING", "TASK_RESOURCE_LIMITS"},
-		"resources": quantities(info.GetResources()), "attributes": attributes(info),
+		"capabilities": s.Capabilities,
+		"resources":    quantities(info.GetResources()), "attributes": attributes(info),
 		"reserved_resources": byRole(snapshot.Total), "unreserved_resources": quantities(unreserved(snapshot.Total)),
 		"reserved_resources_full": fullByRole(snapshot.Total), "unreserved_resources_full": full(unreserved(snapshot.Total)),
 		"reserved_resources_allocated": byRole(allocated), "unreserved_resources_allocated": quantities(unreserved(allocated)),
@@ -100,6 +99,11 @@ func (s *Server) legacyState(w http.ResponseWriter, r *http.Request) {
 	addBuild(state)
 	if flags := viewer.flags(s.Flags); flags != nil {
 		state["flags"] = flags
+	}
+	for name, value := range map[string]string{"log_dir": s.LogDir, "external_log_file": s.ExternalLog} {
+		if value != "" {
+			state[name] = value
+		}
 	}
 	if snapshot.MasterHostname != "" {
 		state["master_hostname"] = snapshot.MasterHostname

@@ -136,6 +136,9 @@ func (s *Server) launchNested(ctx context.Context, proto *mesos.ContainerID, spe
 		s.dropSandbox(spec.ID, spec.Sandbox)
 		return refuse(http.StatusBadRequest, "%s", err)
 	}
+	if s.Launched != nil {
+		s.Launched(spec.ID, spec.Sandbox)
+	}
 	s.nested.mu.Lock()
 	defer s.nested.mu.Unlock()
 	for id := range s.nested.made { // what ended with its root is of no more use

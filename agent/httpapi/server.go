@@ -39,13 +39,17 @@ type Config struct {
 	Version    string
 	Endpoint   string // "ip:port"
 	Flags      map[string]string
-	// LogFile is attached as /slave/log; empty for none.
-	LogFile string
+	// LogFile is attached as /slave/log; empty for none. LogDir and ExternalLog are shown by /state.
+	LogFile, LogDir, ExternalLog string
+	// Capabilities are those that the master is told.
+	Capabilities []string
 	// Images may be nil.
 	Images Images
 	Level  *verbosity.Level
 	// Postmortems may be nil; it lists what is kept of ended runs, oldest first.
 	Postmortems func() []Postmortem
+	// Launched hears of each container that LAUNCH_CONTAINER or LAUNCH_NESTED_CONTAINER has made; it may be nil.
+	Launched func(id containerizer.ID, sandbox string)
 	// StandaloneDir holds the sandboxes of standalone containers; Standalone are those
 	// that were there before this agent.
 	StandaloneDir string

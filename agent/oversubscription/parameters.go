@@ -104,8 +104,8 @@ func (p *parameters) end() error {
 // Names of estimators and controllers, and what Mesos's modules are called.
 const (
 	Noop        = "noop"
-	fixedModule = "org_apache_mesos_FixedResourceEstimator"
-	loadModule  = "org_apache_mesos_LoadQoSController"
+	FixedModule = "org_apache_mesos_FixedResourceEstimator"
+	LoadModule  = "org_apache_mesos_LoadQoSController"
 )
 
 // NewEstimator makes the estimator of a name from its parameters; nil for noop. total are the
@@ -115,7 +115,7 @@ func NewEstimator(name, text string, total []*mesos.Resource) (Estimator, error)
 	var made Estimator
 	switch name {
 	case "", Noop:
-	case "fixed", fixedModule:
+	case "fixed", FixedModule:
 		list, err := resources.Parse(p.text("resources", ""), "*")
 		switch {
 		case err != nil:
@@ -155,7 +155,7 @@ func NewController(name, text string) (made Controller, procfs string, err error
 	switch name {
 	case "", Noop:
 		return nil, "", p.end()
-	case "load", loadModule:
+	case "load", LoadModule:
 		load := &Load{Threshold5: p.threshold("load_threshold_5min"), Threshold15: p.threshold("load_threshold_15min")}
 		if load.Threshold5 == nil && load.Threshold15 == nil {
 			p.fail(errors.New("load_threshold_5min or load_threshold_15min must be given"))

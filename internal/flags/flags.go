@@ -34,6 +34,8 @@ type Flag struct {
 	Given bool
 	// Secret values are not shown.
 	Secret bool
+	// Idle options have no effect; to give one that is Refused is an error.
+	Idle, Refused bool
 }
 
 // Set is a program's options.
@@ -227,7 +229,16 @@ func edits(a, b string) int {
 // Usage is the text of --help: one paragraph an option.
 func (s *Set) Usage() string {
 	var b strings.Builder
+	var idle, refused []*Flag
 	for _, f := range s.All() {
+		switch {
+		case f.Refused:
+			refused = append(refused, f)
+			continue
+		case f.Idle:
+			idle = append(idle, f)
+			continue
+		}
 		form := "--" + f.Name + "=VALUE"
 		if f.Bool {
 			form = "--[no-]" + f.Name
@@ -238,6 +249,8 @@ func (s *Set) Usage() string {
 		}
 		b.WriteByte('\n')
 	}
+	usageFixed(&b, "Accepted without effect:", idle)
+	usageFixed(&b, "Refused:", refused)
 	return b.String()
 }
 

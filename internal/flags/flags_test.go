@@ -78,3 +78,38 @@ func TestUnitsPrintAsMesosPrintsThem(t *testing.T) {
 		t.Error("an endless duration is taken")
 	}
 }
+
+// TestOptionsOfOlderPrograms: what changes nothing is accepted and said, what cannot be kept is refused.
+func TestOptionsOfOlderPrograms(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want string // what is idle, or part of the error
+	}{
+		{nil, ""},
+		{[]string{"--launcher_dir=/usr/libexec", "--no-driver"}, "driver launcher_dir"},
+		{[]string{"--allocator", "HierarchicalDRF"}, "allocator"},
+		{[]string{"--allocator=mine"}, `flag --allocator: "mine" is not supported, HierarchicalDRF is: there is one`},
+		{[]string{"--hooks=a"}, "flag --hooks: not supported: libraries of C++"},
+	} {
+		s := New("X_")
+		s.Fixed("launcher_dir", "one program is everything")
+		s.FixedBool("driver", "there are no drivers")
+		s.Fixed("allocator", "there is one", "HierarchicalDRF")
+		s.Refused("hooks", "libraries of C++")
+		_, err := s.Parse(c.args, nil)
+		var names []string
+		for _, f := range s.Idle() {
+			names = append(names, f.Name)
+		}
+		got := strings.Join(names, " ")
+		if err != nil {
+			got = err.Error()
+		}
+		if got != c.want && (err == nil || !strings.Contains(got, c.want)) {
+			t.Errorf("%q: %s, want %s", c.args, got, c.want)
+		}
+		if usage := s.Usage(); !strings.Contains(usage, "Accepted without effect:\n  --allocator: there is one\n") || !strings.Contains(usage, "Refused:\n  --hooks: libraries of C++\n") {
+			t.Errorf("help: %s", usage)
+		}
+	}
+}

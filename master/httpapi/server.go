@@ -52,8 +52,10 @@ type Config struct {
 	// Flags are shown by /flags; LogDir and Cluster by /state.
 	Flags           map[string]string
 	LogDir, Cluster string
-	Version         Version
-	Log             *slog.Logger
+	// ExternalLog is a log that somebody else writes, shown by /state.
+	ExternalLog string
+	Version     Version
+	Log         *slog.Logger
 	// LogFile is shown by the files endpoints; empty: there is none.
 	LogFile string
 	// LogLevel is what SET_LOGGING_LEVEL changes; nil: nothing.

@@ -105,6 +105,7 @@ func (s *Server) stateHead(out *writer, snapshot *core.Snapshot) {
 	}
 	out.optional("cluster", s.cfg.Cluster)
 	out.optional("log_dir", s.cfg.LogDir)
+	out.optional("external_log_file", s.cfg.ExternalLog)
 }
 
 func (s *Server) slaves(w http.ResponseWriter, r *http.Request) {

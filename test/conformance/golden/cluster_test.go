@@ -34,7 +34,7 @@ type cluster struct {
 func newCluster(t *testing.T, report *Report) *cluster {
 	t.Helper()
 	cfg := master.NewConfig()
-	cfg.Port, cfg.LogDir, cfg.WorkDir = 0, t.TempDir(), t.TempDir()
+	cfg.Port, cfg.Journal.Dir, cfg.WorkDir = 0, t.TempDir(), t.TempDir()
 	cfg.Hostname, cfg.LogFile = "localhost", aLog(t)
 	cfg.FlagValues = cfg.Flags().Values()
 	m, err := master.New(cfg, master.Deps{Log: logger(t)})

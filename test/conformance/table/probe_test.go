@@ -130,7 +130,13 @@ func (c *cluster) flagRows() (rows []Row) {
 	for _, line := range Lines("testdata/flags.txt") {
 		who, name, _ := strings.Cut(line, " ")
 		row := Row{Section: "Options", Kind: "flag", Name: who + " " + name}
-		if flag := c.options[who].Lookup(name); flag != nil {
+		switch flag := c.options[who].Lookup(name); {
+		case flag == nil:
+		case flag.Idle:
+			row.State, row.Reason = "differs", "accepted without effect: "+flag.Help
+		case flag.Refused:
+			row.State, row.Reason = "not built", "refused: "+flag.Help
+		default:
 			row.Done = "`agora " + who + " --help`"
 		}
 		rows = append(rows, row)

@@ -17,6 +17,8 @@ type Row struct {
 	Done string
 	// Short is shown for the name; empty: the name.
 	Short string
+	// State and Reason are what the program itself says of a row that is not done; empty: nothing.
+	State, Reason string
 }
 
 // Exception argues rows that are not done.
@@ -100,7 +102,7 @@ func verdict(r Row, exceptions []*Exception) (state, why string) {
 	if r.Done != "" {
 		return "done", r.Done
 	}
-	return "", ""
+	return r.State, r.Reason
 }
 
 // page is the table as it is written. The fields of a message share a line.
