@@ -40,7 +40,7 @@ func legacyFlags(set *flags.Set) {
 		set.Fixed(name, "tasks with Appc images are refused")
 	}
 	for _, name := range []string{"ephemeral_ports_per_container", "eth0_name", "lo_name", "egress_rate_limit_per_container", "egress_unique_flow_per_container",
-		"egress_flow_classifier_parent", "network_enable_socket_statistics_summary", "network_enable_socket_statistics_details", "network_enable_snmp_statistics"} {
+		"egress_flow_classifier_parent"} {
 		set.Refused(name, portMapping)
 	}
 	for _, name := range []string{"disk_profile_adaptor", "resource_provider_config_dir", "csi_plugin_config_dir"} {
