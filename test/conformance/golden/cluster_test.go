@@ -35,7 +35,7 @@ func newCluster(t *testing.T, report *Report) *cluster {
 	t.Helper()
 	cfg := master.NewConfig()
 	cfg.Port, cfg.Journal.Dir, cfg.WorkDir = 0, t.TempDir(), t.TempDir()
-	cfg.Hostname, cfg.LogFile = "localhost", aLog(t)
+	cfg.Hostname, cfg.Journal.File = "localhost", aLog(t)
 	cfg.FlagValues = cfg.Flags().Values()
 	m, err := master.New(cfg, master.Deps{Log: logger(t)})
 	if err != nil {
@@ -56,7 +56,7 @@ func (c *cluster) startAgent(t *testing.T, options ...func(*agent.Config)) {
 	cfg := agent.Default()
 	cfg.Master, cfg.Port, cfg.Hostname, cfg.WorkDir = c.Master, 0, "localhost", t.TempDir()
 	cfg.Resources, cfg.Attributes = "cpus:8;mem:8192;disk:10000;ports:[31000-32000]", "rack:r1;zone:z1"
-	cfg.AuthenticateHTTPExecutors, cfg.LogFile = false, aLog(t)
+	cfg.AuthenticateHTTPExecutors, cfg.Journal.File = false, aLog(t)
 	cfg.Isolation, cfg.CountProcesses = "posix/cpu,posix/mem", false
 	for _, option := range options {
 		option(&cfg)
