@@ -17,7 +17,7 @@ type machine struct {
 	link       *linker
 	executors  executorStreams
 	containers *containers
-	sandboxes  sandboxes
+	sandboxes  forgetful
 	launches   *launches
 	relays     *relays
 	log        *slog.Logger
@@ -33,8 +33,8 @@ type executorStreams interface {
 	Close(connection core.ConnectionID)
 }
 
-// sandboxes learns which sandboxes are no longer needed.
-type sandboxes interface {
+// forgetful learns which sandboxes are no longer needed.
+type forgetful interface {
 	forget(core.ForgetSandbox)
 }
 

@@ -18,7 +18,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"agora.dev/agora/agent/checkpoint"
+	"agora.dev/agora/agent/containerizer"
 	"agora.dev/agora/agent/core"
+	"agora.dev/agora/agent/sandboxes"
 )
 
 // sandboxMaker prepares the directory of a container.
@@ -30,18 +32,29 @@ type sandboxMaker struct {
 
 // prepare makes the sandbox with its links.
 func (s *sandboxMaker) prepare(_ context.Context, l core.LaunchContainer) error {
-	sandbox := l.Spec.Sandbox
-	s.claim(sandbox)
-	if err := os.MkdirAll(sandbox, 0o755); err != nil {
-		return fmt.Errorf("make sandbox: %w", err)
-	}
-	if err := chown(sandbox, l.Spec.User); err != nil {
+	s.claim(l.Spec.Sandbox)
+	if err := makeSandbox(l.Spec); err != nil {
 		return err
 	}
 	if err := s.links(l); err != nil {
 		return fmt.Errorf("make sandbox: %w", err)
 	}
 	return prepareVolumes(l.Spec)
+}
+
+// makeSandbox makes a sandbox of the container's user. What lies in the sandbox of others is reached as package sandboxes says.
+func makeSandbox(spec containerizer.Spec) error {
+	if _, nested := spec.ID.Parent(); nested {
+		uid, gid, err := account(spec.User)
+		if err != nil {
+			return err
+		}
+		return sandboxes.Make(spec.Sandbox, uid, gid)
+	}
+	if err := os.MkdirAll(spec.Sandbox, 0o755); err != nil {
+		return fmt.Errorf("make sandbox: %w", err)
+	}
+	return chown(spec.Sandbox, spec.User)
 }
 
 func (s *sandboxMaker) links(l core.LaunchContainer) error {
@@ -51,10 +64,8 @@ func (s *sandboxMaker) links(l core.LaunchContainer) error {
 	}
 	run.Container = l.Spec.ID.Root()
 	link := s.paths.TaskLink(s.agent(), run, l.Task)
-	if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
-		return err
-	}
-	return replaceLink(filepath.Join("..", "containers", filepath.Base(l.Spec.Sandbox)), link)
+	dir := filepath.Dir(link)
+	return sandboxes.Link(filepath.Dir(dir), filepath.Base(dir), filepath.Base(link), filepath.Join("..", "containers", filepath.Base(l.Spec.Sandbox)))
 }
 
 func replaceLink(target, path string) error {

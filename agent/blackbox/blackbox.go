@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync"
 
+	"agora.dev/agora/agent/sandboxes"
 	"agora.dev/agora/api/agora/postmortem"
 	"golang.org/x/sys/unix"
 )
@@ -126,7 +127,7 @@ func (b *Box) write(path string, r postmortem.Record, sandbox string) error {
 // tail is the end of a file of a sandbox; empty when there is none. The sandbox is its task's: links that
 // lead out of it are not followed, and what is no file is not read.
 func tail(sandbox, name string) []byte {
-	root, err := os.OpenRoot(sandbox)
+	root, err := sandboxes.Open(sandbox)
 	if err != nil {
 		return nil
 	}

@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"agora.dev/agora/agent/sandboxes"
 )
 
 // lineBytes is how far back the end of a line is looked for.
@@ -33,7 +35,7 @@ func Rotate(sandbox, name string, bound Bound) (size int64, err error) {
 	if bound.MaxBytes <= 0 {
 		return 0, nil
 	}
-	dir, err := os.OpenRoot(sandbox)
+	dir, err := sandboxes.Open(sandbox)
 	if err != nil {
 		return 0, err
 	}

@@ -26,6 +26,7 @@ import (
 	"syscall"
 	"time"
 
+	"agora.dev/agora/agent/sandboxes"
 	mesos "agora.dev/agora/api/mesos/v1"
 )
 
@@ -148,7 +149,7 @@ func (f *Fetcher) Fetch(ctx context.Context, uris []*mesos.CommandInfo_URI, sand
 	if err != nil {
 		return err
 	}
-	root, err := os.OpenRoot(sandbox)
+	root, err := sandboxes.Open(sandbox)
 	if err != nil {
 		return fmt.Errorf("fetch into %s: %w", sandbox, err)
 	}

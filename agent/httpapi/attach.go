@@ -16,6 +16,7 @@ import (
 
 	"agora.dev/agora/agent/containerizer"
 	"agora.dev/agora/agent/containerlogger"
+	"agora.dev/agora/agent/sandboxes"
 	agentapi "agora.dev/agora/api/mesos/v1/agent"
 )
 
@@ -125,8 +126,8 @@ func tail(ctx context.Context, ended <-chan struct{}, sandbox, name string, emit
 	}
 }
 
-func openRegular(sandbox, name string) (*os.File, error) {
-	root, err := os.OpenRoot(sandbox)
+func openRegular(dir, name string) (*os.File, error) {
+	root, err := sandboxes.Open(dir)
 	if err != nil {
 		return nil, err
 	}

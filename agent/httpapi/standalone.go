@@ -11,6 +11,7 @@ import (
 
 	"agora.dev/agora/agent/containerizer"
 	"agora.dev/agora/agent/core"
+	"agora.dev/agora/agent/sandboxes"
 	agentapi "agora.dev/agora/api/mesos/v1/agent"
 	"agora.dev/agora/auth"
 )
@@ -54,24 +55,16 @@ func (s *Server) makeSandbox(spec containerizer.Spec) error {
 	if err != nil {
 		return err
 	}
-	base, name := filepath.Dir(filepath.Dir(spec.Sandbox)), filepath.Join("containers", filepath.Base(spec.Sandbox))
-	root, err := os.OpenRoot(base)
-	if err != nil {
-		return err
+	if _, nested := spec.ID.Parent(); nested {
+		return sandboxes.Make(spec.Sandbox, uid, gid)
 	}
-	defer root.Close()
-	if err := root.MkdirAll(name, 0o755); err != nil {
+	if err := os.MkdirAll(spec.Sandbox, 0o755); err != nil {
 		return fmt.Errorf("make sandbox: %w", err)
-	}
-	for _, each := range []string{"containers", name} {
-		if info, err := root.Lstat(each); err != nil || !info.IsDir() {
-			return fmt.Errorf("make sandbox: %s in %s is not a directory", each, base)
-		}
 	}
 	if uid < 0 {
 		return nil
 	}
-	return root.Lchown(name, uid, gid)
+	return os.Lchown(spec.Sandbox, uid, gid)
 }
 
 // dropSandbox takes back the sandbox of a standalone container that was not launched: it

@@ -2,8 +2,9 @@ package launcher
 
 import (
 	"os"
+	"path/filepath"
 
-	"golang.org/x/sys/unix"
+	"agora.dev/agora/agent/sandboxes"
 )
 
 // OpenFiles opens what the command of a request reads and writes: /dev/null and files opened for
@@ -39,9 +40,9 @@ func openTerminal(request Request) (files [3]*os.File, kept *Terminal, err error
 
 func appendTo(name string) (*os.File, error) {
 	if name == "" {
-		name = os.DevNull
+		return os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	}
-	return os.OpenFile(name, os.O_WRONLY|os.O_APPEND|os.O_CREATE|unix.O_NOFOLLOW, 0o644)
+	return sandboxes.Append(filepath.Dir(name), filepath.Base(name), os.O_WRONLY)
 }
 
 // CloseFiles closes what OpenFiles opened; the three may be one terminal.

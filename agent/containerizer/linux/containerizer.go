@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"agora.dev/agora/agent/containerizer"
@@ -25,6 +24,7 @@ import (
 	"agora.dev/agora/agent/launcher/template"
 	"agora.dev/agora/agent/launchtrace"
 	"agora.dev/agora/agent/rootfs"
+	"agora.dev/agora/agent/sandboxes"
 	mesos "agora.dev/agora/api/mesos/v1"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -328,7 +328,7 @@ func (c *Containerizer) fetch(ctx context.Context, spec containerizer.Spec) erro
 	if c.config.Fetcher == nil {
 		return fmt.Errorf("container %s: this agent fetches no URIs", spec.ID)
 	}
-	stderr, err := os.OpenFile(filepath.Join(spec.Sandbox, "stderr"), os.O_WRONLY|os.O_APPEND|os.O_CREATE|syscall.O_NOFOLLOW, 0o644)
+	stderr, err := sandboxes.Append(spec.Sandbox, "stderr", os.O_WRONLY)
 	if err != nil {
 		return fmt.Errorf("fetch for container %s: %w", spec.ID, err)
 	}

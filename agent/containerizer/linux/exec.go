@@ -11,6 +11,7 @@ import (
 	"agora.dev/agora/agent/containerizer"
 	"agora.dev/agora/agent/launcher"
 	"agora.dev/agora/agent/launcher/template"
+	"agora.dev/agora/agent/sandboxes"
 	mesos "agora.dev/agora/api/mesos/v1"
 	"github.com/creack/pty"
 )
@@ -40,12 +41,8 @@ func (c *Containerizer) launchDebug(ctx context.Context, b *box, spec containeri
 			return 0, err
 		}
 	}
-	names := []string{os.DevNull, filepath.Join(spec.Sandbox, "stdout"), filepath.Join(spec.Sandbox, "stderr")}
-	for i, name := range names {
-		if name == "stdout" || name == "stderr" {
-			name = os.DevNull // no sandbox
-		}
-		f, err := os.OpenFile(name, os.O_RDWR|os.O_APPEND|os.O_CREATE|syscall.O_NOFOLLOW, 0o644)
+	for i, name := range []string{"", "stdout", "stderr"} {
+		f, err := openOutput(spec.Sandbox, name)
 		if err != nil {
 			return 0, err
 		}
@@ -53,6 +50,14 @@ func (c *Containerizer) launchDebug(ctx context.Context, b *box, spec containeri
 		enter.Files[i] = f
 	}
 	return c.config.Launcher.Enter(ctx, enter)
+}
+
+// openOutput opens a file of the output, or what takes everything where there is none.
+func openOutput(sandbox, name string) (*os.File, error) {
+	if sandbox == "" || name == "" {
+		return os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	}
+	return sandboxes.Append(sandbox, name, os.O_RDWR)
 }
 
 func (c *Containerizer) entering(b *box, spec containerizer.Spec) (launcher.Enter, error) {

@@ -8,7 +8,9 @@ import (
 
 	"agora.dev/agora/agent/containerizer"
 	"agora.dev/agora/agent/launcher"
+	"agora.dev/agora/agent/launcher/native"
 	"agora.dev/agora/agent/launcher/template"
+	"agora.dev/agora/agent/sandboxes"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -38,7 +40,7 @@ func (c *Containerizer) prepare(ctx context.Context, b *box, spec containerizer.
 		if c.networkOf(spec.ID) == nil {
 			oci.Mounts = append(oci.Mounts, hostFiles()...)
 		}
-		box := specs.Mount{Destination: sandbox, Source: spec.Sandbox, Type: "bind", Options: []string{"rbind", "nosuid", "nodev"}}
+		box := sandboxMount(sandbox, spec.Sandbox)
 		mapOwners(b, &box)
 		oci.Mounts = append(oci.Mounts, box)
 	} else {
@@ -91,9 +93,18 @@ func (c *Containerizer) prepare(ctx context.Context, b *box, spec containerizer.
 	return out, checkUsers(b, oci.Process)
 }
 
+// sandboxMount is the mount of a sandbox, which is looked up from the directory above that is the agent's own.
+func sandboxMount(destination, sandbox string) specs.Mount {
+	m := specs.Mount{Destination: destination, Source: sandbox, Type: "bind", Options: []string{"rbind", "nosuid", "nodev"}}
+	if base, below := sandboxes.Split(sandbox); below != "." {
+		m.Source, m.Options = below, append(m.Options, native.Within+base)
+	}
+	return m
+}
+
 // makeOutput makes the files of the container's output, owned like the sandbox.
 func makeOutput(sandbox string) error {
-	dir, err := os.OpenRoot(sandbox)
+	dir, err := sandboxes.Open(sandbox)
 	if err != nil {
 		return err
 	}

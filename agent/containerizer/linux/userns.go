@@ -116,7 +116,7 @@ func ownSandbox(b *box, oci *specs.Spec, sandbox string) error {
 		oci.Mounts = append(oci.Mounts, specs.Mount{Destination: closed, Type: "tmpfs", Source: "tmpfs",
 			Options: []string{"nosuid", "nodev", "noexec", "mode=755", "size=64k"}})
 	}
-	m := specs.Mount{Destination: sandbox, Source: sandbox, Type: "bind", Options: []string{"rbind", "nosuid", "nodev"}}
+	m := sandboxMount(sandbox, sandbox)
 	mapOwners(b, &m)
 	oci.Mounts = append(oci.Mounts, m)
 	return nil

@@ -15,6 +15,7 @@ import (
 	"agora.dev/agora/agent/launcher"
 	"agora.dev/agora/agent/launcher/native"
 	"agora.dev/agora/agent/rootfs"
+	"agora.dev/agora/agent/sandboxes"
 	mesos "agora.dev/agora/api/mesos/v1"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -323,7 +324,7 @@ func parentSandbox(spec containerizer.Spec) string {
 
 // makeInside makes a directory that is missing below base.
 func makeInside(base, path string) error {
-	root, err := os.OpenRoot(base)
+	root, err := sandboxes.Open(base)
 	if err != nil {
 		return err
 	}

@@ -288,6 +288,58 @@ func TestNoLinkLeadsAMountOut(t *testing.T) {
 	})
 }
 
+// TestNoLinkLeadsTheSandboxOfATaskOut swaps the directory of its tasks' sandboxes in that of a pod, which is the pod's, for a link
+// while they start. Neither output nor a mount may come from, or go to, where it leads.
+func TestNoLinkLeadsTheSandboxOfATaskOut(t *testing.T) {
+	eachLauncher(t, func(t *testing.T, w *wired) {
+		victim, rounds := t.TempDir(), map[string]int{"native": 40, "runc": 4, "crun": 6}[w.kind]
+		pod := w.spec("pod", "")
+		pod.Command = nil
+		if _, err := w.Launch(w.ctx, pod); err != nil {
+			t.Fatal(err)
+		}
+		for round := range rounds {
+			s := w.spec(fmt.Sprintf("pod.race%d", round), `echo said`)
+			if round%2 == 0 {
+				s = withImage(w.spec(string(s.ID), `echo said; echo mark > mark`))
+			}
+			outside := filepath.Join(victim, filepath.Base(s.Sandbox))
+			if err := os.Mkdir(outside, 0o777); err != nil {
+				t.Fatal(err)
+			}
+			stop := racer(t, pod.Sandbox, victim, "containers")
+			if _, err := w.Launch(w.ctx, s); err == nil {
+				if _, err := w.Wait(w.ctx, s.ID); err != nil {
+					t.Error(err)
+				}
+				if err := w.Remove(w.ctx, s.ID); err != nil {
+					t.Error(err)
+				}
+			}
+			stop()
+			if found, _ := os.ReadDir(outside); len(found) != 0 {
+				t.Fatalf("round %d: something was made outside: %v", round, found)
+			}
+			settle(t, filepath.Join(pod.Sandbox, "containers"))
+		}
+		w.end(pod.ID)
+	})
+}
+
+// settle has a directory, and not the link, in its place after a race.
+func settle(t *testing.T, path string) {
+	t.Helper()
+	link := path + "-link"
+	if info, err := os.Lstat(path); err == nil && !info.IsDir() {
+		if err := unix.Renameat2(unix.AT_FDCWD, path, unix.AT_FDCWD, link, unix.RENAME_EXCHANGE); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Remove(link); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // racer keeps exchanging directories with links to the victim until it is stopped.
 func racer(t *testing.T, sandbox, victim string, names ...string) (stop func()) {
 	t.Helper()

@@ -7,12 +7,14 @@ import (
 	"maps"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 
 	"agora.dev/agora/agent/launcher/shim"
+	"agora.dev/agora/agent/sandboxes"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -168,9 +170,9 @@ func (c *compiler) takeOutput() {
 		if file == "" {
 			continue
 		}
-		fd, tree := c.p.Borrow(), c.p.Borrow()
-		c.p.Call("open "+file, unix.SYS_OPEN_TREE, noFile, c.p.String(file),
-			shim.Int(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_SYMLINK_NOFOLLOW)).To(tree)
+		fd := c.p.Borrow()
+		base, below := sandboxes.Split(filepath.Dir(file))
+		tree := c.cloneTree(specs.Mount{Source: filepath.Join(below, filepath.Base(file)), Destination: file}, options{within: base})
 		c.mapIDs(file, tree, 0)
 		c.p.Call("hold "+file, unix.SYS_DUP3, tree.Arg(), shim.Int(mountFD), shim.Int(unix.O_CLOEXEC))
 		c.p.Call("open "+file, unix.SYS_OPEN, c.p.String("/proc/self/fd/"+strconv.Itoa(mountFD)), shim.Int(unix.O_WRONLY|unix.O_APPEND|unix.O_CLOEXEC)).To(fd)
