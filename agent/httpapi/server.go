@@ -124,7 +124,7 @@ func (s *Server) handlers() map[string]http.HandlerFunc {
 		"/files/browse":        s.filesBrowse,
 		"/files/read":          s.filesRead,
 		"/files/download":      s.filesDownload,
-		"/files/debug":         func(w http.ResponseWriter, r *http.Request) { writeJSON(w, r, targets(s.attachments(r.Context()))) },
+		"/files/debug":         func(w http.ResponseWriter, r *http.Request) { writeJSON(w, r, listed(s.attachments(r.Context()))) },
 		"/system/stats":        s.systemStats,
 	}
 }

@@ -2,8 +2,10 @@ package httpapi
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"agora.dev/agora/agent/core"
@@ -42,6 +44,16 @@ func targets(all map[string]attachment) map[string]string {
 	return out
 }
 
+// listed are the names for /files/debug: of ended runs there is no end.
+func listed(all map[string]attachment) map[string]string {
+	out := targets(all)
+	maps.DeleteFunc(out, func(name, _ string) bool { return strings.HasPrefix(name, postmortemRoot) })
+	return out
+}
+
+// postmortemRoot begins the names of what is kept of ended runs.
+const postmortemRoot = "/postmortem/"
+
 // Postmortem is what is kept of one ended run, in a directory.
 type Postmortem struct {
 	Framework, Executor, Task, Container string
@@ -61,8 +73,8 @@ func (s *Server) addPostmortems(to map[string]attachment) {
 		if p.Task != "" {
 			name = "/tasks/" + p.Task
 		}
-		to["/postmortem/containers/"+p.Container] = entry
-		to["/postmortem/frameworks/"+p.Framework+name] = entry
+		to[postmortemRoot+"containers/"+p.Container] = entry
+		to[postmortemRoot+"frameworks/"+p.Framework+name] = entry
 	}
 }
 

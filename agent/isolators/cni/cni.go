@@ -139,6 +139,7 @@ func (i *Isolator) Attach(ctx context.Context, r Request) (*Attached, error) {
 	i.collecting.RLock()
 	defer i.collecting.RUnlock()
 	defer i.turn(r.Container)()
+	i.counts.used.Store(true)
 	began := time.Now()
 	out, err := i.join(ctx, r)
 	if err != nil {

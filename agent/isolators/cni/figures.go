@@ -12,11 +12,18 @@ const figures = "containerizer/mesos/network/cni/"
 // counts are what Figures and Timers tell.
 type counts struct {
 	attachErrors, detachErrors, unavailable atomic.Int64
+	used                                    atomic.Bool // some container asked for a network
 	attach, detach                          metrics.Timer
 }
 
-// Figures gives the metrics of attachments.
+// Figures gives the metrics of attachments, where there are networks or were.
 func (i *Isolator) Figures(emit func(name string, value float64)) {
+	i.mu.Lock()
+	found := len(i.attached)
+	i.mu.Unlock()
+	if i.config.ConfigDir == "" && found == 0 && !i.counts.used.Load() {
+		return
+	}
 	emit(figures+"attach_errors", float64(i.counts.attachErrors.Load()))
 	emit(figures+"detach_errors", float64(i.counts.detachErrors.Load()))
 	emit(figures+"networks_unavailable", float64(i.counts.unavailable.Load()))

@@ -148,6 +148,7 @@ func (c *cluster) customExecutor(t *testing.T) {
 		c.Report.Add(name+"#0 environment", []Difference{{"event", "executor started", "nothing"}})
 		return
 	}
+	settled(t, found[0], tick)
 	c.compareEnvironment(t, name, found[0])
 	conversation, err := ReadConversation(*recordings, name)
 	if err != nil {
@@ -165,6 +166,22 @@ func (c *cluster) customExecutor(t *testing.T) {
 	p.Rest()
 	if err := os.WriteFile(filepath.Join(filepath.Dir(found[0]), "exit"), nil, 0o644); err != nil {
 		t.Error(err)
+	}
+}
+
+// settled waits until a file that is being written stays as it is.
+func settled(t *testing.T, file string, tick *time.Ticker) {
+	before := ""
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); <-tick.C {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if before != "" && before == string(text) && strings.HasSuffix(before, "\n") {
+			return
+		}
+		before = string(text)
 	}
 }
 
