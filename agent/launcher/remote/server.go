@@ -152,14 +152,30 @@ func (s *server) converse(ctx context.Context, conn *net.UnixConn) {
 	}
 }
 
-// read refuses words that are not known: dropped, they could stand for a bound of a container.
+// read refuses words of a container's description that are not known: dropped, they could stand
+// for a bound. Beside it a later agent may say more; what matters is among its needs.
 func read(frame []byte) (c call, err error) {
-	decoder := json.NewDecoder(bytes.NewReader(frame))
-	decoder.DisallowUnknownFields()
-	if err = decoder.Decode(&c); err != nil {
-		_ = json.Unmarshal(frame, &c) // for its version
+	if strict(frame, &c) == nil {
+		return c, nil
+	}
+	c = call{}
+	var described struct{ Start, Enter json.RawMessage }
+	if err := errors.Join(json.Unmarshal(frame, &c), json.Unmarshal(frame, &described)); err != nil {
+		return c, err
+	}
+	if c.Start != nil {
+		err = strict(described.Start, new(launcher.Request))
+	}
+	if c.Enter != nil {
+		err = errors.Join(err, strict(described.Enter, new(enterCall)))
 	}
 	return c, err
+}
+
+func strict(text []byte, to any) error {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	return decoder.Decode(to)
 }
 
 func (s *server) do(ctx context.Context, conn *net.UnixConn, c call, files []*os.File) (a answer) {
