@@ -444,7 +444,6 @@ func TestBadOptionsAreOneClearLine(t *testing.T) {
 		},
 		"is no range; give the first and":  func(c *Config) { c.UsernsRange = "1000" },
 		"--userns=always needs ids":        func(c *Config) { c.Userns = "always" },
-		"namespaces need --launcher=nati":  func(c *Config) { c.UsernsRange, c.Launcher = "1000000-2000000", "oci" },
 		"--image_provisioner_backend=aufs": func(c *Config) { c.Backend = "aufs" },
 		"--resources":                      func(c *Config) { c.Resources = "cpus:many" },
 		"--domain":                         func(c *Config) { c.Domain = `{"fault_domain":{"region":{"name":"r"}}}` },

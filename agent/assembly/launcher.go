@@ -47,6 +47,11 @@ func open(ctx context.Context, config agent.Config, log *slog.Logger) (*held, er
 		if err != nil {
 			return nil, err
 		}
+		if config.UsernsRange != "" {
+			if err := oci.CheckUsers(ctx, runtime); err != nil {
+				return nil, err
+			}
+		}
 		command = append(command, "--oci", "--oci_runtime="+runtime)
 	}
 	k, err := remote.Keep(ctx, dir, command...)

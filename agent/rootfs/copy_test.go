@@ -310,6 +310,33 @@ func TestAnEndedCopyStops(t *testing.T) {
 	}
 }
 
+// TestAFullDiskEndsACopy: the error says what was copied and where to, by every way of copying.
+func TestAFullDiskEndsACopy(t *testing.T) {
+	needRoot(t)
+	full, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(full)
+	if err := errors.Join(unix.FsconfigSetString(full, "size", "1m"), unix.FsconfigCreate(full)); err != nil {
+		t.Fatal(err)
+	}
+	root, err := unix.Fsmount(full, unix.FSMOUNT_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(root)
+	low := layer(t, file("dir/large", strings.Repeat("x", 3<<20), 0o644, 0))
+	target := filepath.Join(through(root, ""), "copy")
+	_, err = Copying{Layers: []string{low}}.To(t.Context(), target)
+	if !errors.Is(err, unix.ENOSPC) || !strings.HasPrefix(err.Error(), "copy image to "+target+": /dir/large: ") {
+		t.Errorf("got %v", err)
+	}
+	if err := errors.Join(os.RemoveAll(target), os.Mkdir(target, 0o755)); err != nil {
+		t.Errorf("what was copied stays: %v", err)
+	}
+}
+
 // TestDeepAndManyDirectories: a path of more bytes than the kernel takes at once.
 func TestDeepAndManyDirectories(t *testing.T) {
 	const depth = 40
@@ -383,6 +410,13 @@ func TestProbeTellsWhetherOverlayWorks(t *testing.T) {
 		t.Errorf("got %v", err)
 	} else {
 		t.Log(err)
+	}
+	long := filepath.Join(dir, strings.Repeat("l", 200), strings.Repeat("m", 200))
+	if err := os.MkdirAll(long, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := Probe(long, long); err != nil {
+		t.Errorf("a long path: %v", err)
 	}
 	other, err := os.MkdirTemp("/dev/shm", "probe")
 	if err != nil {

@@ -45,7 +45,7 @@ func Probe(layers, changes string) error {
 			return err
 		}
 	}
-	root, err := mount([]string{lower}, filepath.Join(upper, "upper"), filepath.Join(upper, "work"))
+	root, err := mountProbe(lower, upper)
 	if err != nil {
 		return fmt.Errorf("overlayfs cannot be mounted with %s as upper directory: %w", changes, err)
 	}
@@ -54,6 +54,21 @@ func Probe(layers, changes string) error {
 		return fmt.Errorf("overlayfs with %s as upper directory: %w", changes, err)
 	}
 	return nil
+}
+
+// mountProbe names the directories by descriptors: their paths may be longer than what
+// fsconfig takes.
+func mountProbe(lower, upper string) (int, error) {
+	var names [2]string
+	for i, dir := range []string{lower, upper} {
+		fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return -1, &os.PathError{Op: "open", Path: dir, Err: err}
+		}
+		defer unix.Close(fd)
+		names[i] = through(fd, "")
+	}
+	return mount([]string{names[0]}, names[1]+"upper", names[1]+"work")
 }
 
 func sameFileSystem(a, b string) (bool, error) {

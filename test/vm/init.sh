@@ -55,8 +55,9 @@ run agent-containerlogger -test.run .
 run agent-launcher-remote -test.run . -test.skip 'Upgrade|.*/HundredAtOnce'
 run agent-launcher-native -test.run .
 # Networks with the native launcher: the runtimes are too large for this machine.
-run agent-containerizer-linux -test.run . -test.skip 'NoLinkLeads|Project|.*/(runc|crun)'
+run agent-containerizer-linux -test.run . -test.skip 'NoLinkLeads|Project|ImagesAreTheSame|.*/(runc|crun)'
 run agent-containerizer-linux -test.run Project
+run agent-containerizer-linux -test.run ImagesAreTheSame -test.skip '.*/.*/.*/(runc|crun)'
 run agent-isolators-cni-bridge -test.run .
 run agent-isolators-cni -test.run .
 run agent-isolators-ports -test.run .
@@ -66,7 +67,10 @@ run agent-launcher-oci -test.run '.*/crun' -test.skip '.*/.*/HundredAtOnce'
 if [ -b /dev/vda ]; then
   export TMPDIR=/disk
   run agent-launcher-native -test.run UserNamespace -test.skip '.*/HundredAtOnce'
-  run agent-containerizer-linux -test.run 'UserNamespace|HasIDsOfItsOwn' -test.skip '.*/(runc|crun)'
+  run agent-launcher-oci -test.run 'UserNamespace.*/crun/(ExitCode|Restart|Probe|Links|Root|Files|Nested|Kernel|Neighbours)'
+  run agent-launcher-oci -test.run 'UserNamespace.*/runc/(ExitCode|Files|Nested|Kernel)'
+  run agent-containerizer-linux -test.run 'UserNamespace|HasIDsOfItsOwn' -test.skip '.*/(runc|crun)|NoLinkLeads'
+  run agent-containerizer-linux -test.run 'UserNamespacesWithOCI.*/crun|ImagesAreTheSame.*/.*/(Users|UserN|Owners)'
 fi
 wait
 left=$(find /sys/fs/cgroup -mindepth 1 -type d | wc -l)

@@ -72,9 +72,10 @@ type Containerizer struct {
 	projects  *xfs.Isolator      // nil without disk/xfs
 	groups    *volumegids.Groups // nil without --volume_gid_range
 	closing   chan struct{}
-	// failedDestroys counts containers that could not be destroyed.
-	failedDestroys atomic.Uint64
-	work           sync.WaitGroup // patrol, and the destruction of containers over a limit
+	// failedDestroys counts containers that could not be destroyed, failedRemovals those whose
+	// files, the copy of their image included, could not be removed.
+	failedDestroys, failedRemovals atomic.Uint64
+	work                           sync.WaitGroup // patrol, and the destruction of containers over a limit
 
 	// pruning is held for writing by Prune, and for reading from the provision of an
 	// image to the note that its layers are in use.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -13,8 +14,10 @@ import (
 	"agora.dev/agora/agent/containerizer"
 	"agora.dev/agora/agent/containerizer/containerizertest"
 	"agora.dev/agora/agent/containerizer/linux"
+	"agora.dev/agora/agent/launcher"
 	"agora.dev/agora/agent/launcher/launchertest"
 	"agora.dev/agora/agent/launcher/native"
+	"agora.dev/agora/agent/launcher/oci"
 	"agora.dev/agora/agent/rootfs"
 	mesos "agora.dev/agora/api/mesos/v1"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -56,11 +59,7 @@ func newWorld(t *testing.T, change ...func(*linux.Config)) *world {
 	t.Helper()
 	image := busybox{launchertest.Busybox(t)}
 	dir := t.TempDir()
-	fast, err := native.New(native.Config{Dir: filepath.Join(dir, "launcher")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { fast.Close() })
+	fast := launcherOfTests(t, filepath.Join(dir, "launcher"))
 	config := linux.Config{Launcher: fast, Images: image, Dir: filepath.Join(dir, "containerizer"), Cgroups: "/agora-test-" + filepath.Base(filepath.Dir(dir)), Backend: rootfs.Backend(os.Getenv(backendOfTests))}
 	for _, f := range change {
 		f(&config)
@@ -94,6 +93,31 @@ func newWorld(t *testing.T, change ...func(*linux.Config)) *world {
 		cancel()
 	})
 	return w
+}
+
+// runtimeOfTests names the OCI runtime of worlds; empty for the native launcher.
+const runtimeOfTests = "AGORA_TEST_RUNTIME"
+
+func launcherOfTests(t *testing.T, dir string) launcher.Launcher {
+	t.Helper()
+	runtime := os.Getenv(runtimeOfTests)
+	if runtime == "" {
+		l, err := native.New(native.Config{Dir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+		return l
+	}
+	if _, err := exec.LookPath(runtime); err != nil {
+		t.Skipf("SKIP: %s is missing; apt-get install %s", runtime, runtime)
+	}
+	l, err := oci.New(oci.Config{Dir: dir, Runtime: runtime})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
 }
 
 func (w *world) spec(id, script string) containerizer.Spec {

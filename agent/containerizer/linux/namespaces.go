@@ -161,7 +161,11 @@ func (c *Containerizer) dropMemory(id containerizer.ID) error {
 
 // removeDir removes what was kept beside a container's sandbox.
 func (c *Containerizer) removeDir(id containerizer.ID) error {
-	return errors.Join(c.dropMemory(id), os.RemoveAll(c.dir(id)))
+	err := errors.Join(c.dropMemory(id), os.RemoveAll(c.dir(id)))
+	if err != nil {
+		c.failedRemovals.Add(1)
+	}
+	return err
 }
 
 func (c *Containerizer) memoryDir(id containerizer.ID) string { return filepath.Join(c.dir(id), "shm") }

@@ -197,6 +197,7 @@ func (c *Containerizer) Destroy(ctx context.Context, id containerizer.ID) error 
 // Figures gives the containerizer's metrics under Mesos's names.
 func (c *Containerizer) Figures(emit func(name string, value float64)) {
 	emit("containerizer/mesos/container_destroy_errors", float64(c.failedDestroys.Load()))
+	emit("containerizer/mesos/provisioner/remove_container_errors", float64(c.failedRemovals.Load()))
 	if c.projects != nil {
 		c.projects.Figures(emit)
 	}

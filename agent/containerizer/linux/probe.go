@@ -66,7 +66,7 @@ func Probe() Capabilities {
 	}
 	filesystems, _ := os.ReadFile("/proc/filesystems")
 	if c.Overlay = strings.Contains(string(filesystems), "\toverlay\n"); !c.Overlay {
-		lack("no overlay file system (modprobe overlay): images cannot be used")
+		lack("no overlay file system (modprobe overlay): the files of images are copied for each container")
 	}
 	if _, err := os.Stat("/proc/sys/kernel/seccomp/actions_avail"); err == nil {
 		c.Seccomp = true

@@ -1,6 +1,7 @@
 package linux
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"regexp"
@@ -11,25 +12,39 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// temporary adds the file systems in memory that DockerInfo.parameters ask for, as docker
-// run --tmpfs: PATH[:OPTION,...]. Their pages count as the container's memory.
-func (p placing) temporary(oci *specs.Spec) error {
+// parameters reads DockerInfo.parameters: file systems in memory as docker run --tmpfs has them, whose pages
+// count as the container's memory, and parameters of the kernel.
+func (p placing) parameters(oci *specs.Spec) error {
 	if p.spec.Container.GetType() != mesos.ContainerInfo_DOCKER {
 		return nil
 	}
 	for _, parameter := range p.spec.Container.GetDocker().GetParameters() {
-		if parameter.GetKey() != "tmpfs" {
+		var err error
+		switch parameter.GetKey() {
+		case "tmpfs":
+			err = temporary(oci, parameter.GetValue())
+		case "sysctl":
+			err = p.sysctl(oci, parameter.GetValue())
+		default:
 			return fmt.Errorf("docker parameter %q is not supported by this agent", parameter.GetKey())
 		}
-		m, err := temporaryMount(parameter.GetValue())
 		if err != nil {
-			return fmt.Errorf("docker parameter tmpfs=%s: %w", parameter.GetValue(), err)
+			return fmt.Errorf("docker parameter %s=%s: %w", parameter.GetKey(), parameter.GetValue(), err)
 		}
-		if oci.Root.Path == "/" {
-			return fmt.Errorf("docker parameter tmpfs=%s: needs an image", parameter.GetValue())
-		}
-		oci.Mounts = append(oci.Mounts, m)
 	}
+	return nil
+}
+
+// temporary adds a file system in memory: PATH[:OPTION,...].
+func temporary(oci *specs.Spec, value string) error {
+	m, err := temporaryMount(value)
+	if err != nil {
+		return err
+	}
+	if oci.Root.Path == "/" {
+		return errors.New("needs an image")
+	}
+	oci.Mounts = append(oci.Mounts, m)
 	return nil
 }
 

@@ -240,13 +240,7 @@ func TestWhatAUserNamespaceCannotHaveIsRefused(t *testing.T) {
 
 func TestNetworkOfAUserNamespaceServesLowPorts(t *testing.T) {
 	eachLauncher(t, func(t *testing.T, w *wired) {
-		change := withUsers(t, 4, userns.Always)
-		if w.kind != "native" {
-			w.reopen(change)
-			w.refused(withImage(w.spec("refused", "true")), "the oci launcher makes no user namespaces")
-			return
-		}
-		w.reopen(change)
+		w.reopen(withUsers(t, 4, userns.Always))
 		pid, err := w.Launch(w.ctx, on(withImage(w.spec("low", `echo served > page; exec busybox httpd -f -p 80 -h .`)), 18081))
 		if err != nil {
 			t.Fatal(err)
@@ -259,5 +253,111 @@ func TestNetworkOfAUserNamespaceServesLowPorts(t *testing.T) {
 		if err != nil || string(groups) != "0\t2147483647\n" {
 			t.Errorf("groups that may ping: %q, %v", groups, err)
 		}
+		network, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/net", pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		session, err := w.Exec(w.ctx, containerizer.Exec{ID: "low.session", Command: shell(showNetwork)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, _ := io.ReadAll(session.Stdout())
+		if _, err := session.Wait(w.ctx); err != nil || string(out) != network+"\neth0\nlo\n" {
+			t.Errorf("session: %q, %v; want the network %s with its two interfaces", out, err, network)
+		}
+		if err := session.Close(); err != nil {
+			t.Error(err)
+		}
 	})
+}
+
+// TestNoLinkLeadsAMountOutOfAUserNamespace: the scene makes the mounts of each launcher there.
+func TestNoLinkLeadsAMountOutOfAUserNamespace(t *testing.T) {
+	eachLauncher(t, func(t *testing.T, w *wired) {
+		w.reopen(withUsers(t, 64, userns.Always))
+		noLinkLeadsOut(t, w)
+	})
+}
+
+func TestTemporaryFileSystemsOfAUserNamespaceBelongToItsUsers(t *testing.T) {
+	eachLauncher(t, func(t *testing.T, w *wired) {
+		w.reopen(withUsers(t, 4, userns.Always))
+		own := parameters(w.spec("own", `stat -f -c %T /run/x; stat -c %u:%a /run/x`), "tmpfs", "/run/x:size=64k,mode=700,uid=5")
+		w.expectAll(own, "tmpfs\n5:700\n")
+		// A link in the volume would lead to the machine's.
+		onTop := with(parameters(w.spec("top", `stat -f -c %T /data/x; stat -c %u:%a /data/x; test -h /data/link && stat -c %u /data`), "tmpfs", "/data/x:size=64k,mode=700,uid=5"),
+			"/data", sandboxPath("inner", mesos.Volume_Source_SandboxPath_SELF))
+		if err := errorOf(os.Mkdir(onTop.Sandbox+"/inner", 0o755), os.Symlink("/etc", onTop.Sandbox+"/inner/link")); err != nil {
+			t.Fatal(err)
+		}
+		w.expectAll(onTop, "tmpfs\n5:700\n0\n")
+	})
+}
+
+// TestImageVolumesOfAUserNamespace: of the container's own image, with more layers than fit into 255
+// bytes and with one, on volumes and beside them.
+func TestImageVolumesOfAUserNamespace(t *testing.T) {
+	eachLauncher(t, func(t *testing.T, w *wired) {
+		users := withUsers(t, 8, userns.Always)
+		for count, data := range map[int]string{3: "above\nbelow\n", 1: "below\n"} {
+			layers := threeLayers(t)[:count]
+			w.reopen(func(c *linux.Config) {
+				users(c)
+				c.Images = imageOf{layers}
+			})
+			for mode, made := range map[mesos.Volume_Mode]string{mesos.Volume_RW: "0\n", mesos.Volume_RO: "read only\n"} {
+				s := withImage(w.spec(fmt.Sprintf("%s%d", mode, count), `for d in /data /given/on; do cd $d; ls data; stat -c %u:%g . bin/own etc; touch new 2>/dev/null && stat -c %u new || echo read only; done`))
+				s.Container.Mesos.Image.Docker.Name = new(string)
+				s = with(s, "/given", sandboxPath("given", mesos.Volume_Source_SandboxPath_SELF))
+				for _, at := range []string{"/data", "/given/on"} {
+					s.Container.Volumes = append(s.Container.Volumes, &mesos.Volume{ContainerPath: &at, Mode: &mode, Image: s.Container.Mesos.Image})
+				}
+				one := data + "0:0\n1234:1235\n0:0\n" + made
+				w.expectAll(s, one+one)
+			}
+		}
+	})
+}
+
+// showNetwork tells the network, and what sysfs shows of it.
+const showNetwork = `readlink /proc/self/ns/net; ls /sys/class/net`
+
+func TestTasksOfAPodInAUserNamespaceHaveItsNetwork(t *testing.T) {
+	eachLauncher(t, func(t *testing.T, w *wired) {
+		w.reopen(withUsers(t, 4, userns.Always))
+		pod := on(w.spec("pod", ""), 18082)
+		pod.Command = nil
+		pid, err := w.Launch(w.ctx, pod)
+		if err != nil {
+			t.Fatal(err)
+		}
+		network, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/net", pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if own, _ := os.Readlink("/proc/self/ns/net"); own == network {
+			t.Error("the pod is in the machine's network")
+		}
+		w.expectAll(withImage(w.spec("pod.image", showNetwork)), network+"\neth0\nlo\n")
+		w.expectAll(w.spec("pod.host", `readlink /proc/self/ns/net`), network+"\n")
+	})
+}
+
+// TestUserNamespacesWithOCIRuntimes runs the tests of user namespaces once more with each runtime.
+func TestUserNamespacesWithOCIRuntimes(t *testing.T) {
+	for _, runtime := range []string{"runc", "crun"} {
+		for name, test := range map[string]func(*testing.T){"Contract": TestUserNamespacesKeepTheContract, "IDs": TestEachContainerHasIDsOfItsOwnUntilItIsRemoved,
+			"Files": TestFilesOfAUserNamespaceKeepTheirOwners, "Pods": TestPodAndSessionsShareAUserNamespace, "Refused": TestWhatAUserNamespaceCannotHaveIsRefused,
+			"Layers": testOwnersOfLayers} {
+			t.Run(runtime+"/"+name, func(t *testing.T) {
+				t.Setenv(runtimeOfTests, runtime)
+				test(t)
+			})
+		}
+		t.Run(runtime+"/Copied", func(t *testing.T) {
+			t.Setenv(runtimeOfTests, runtime)
+			t.Setenv(backendOfTests, "copy")
+			testOwnersOfLayers(t)
+		})
+	}
 }

@@ -71,7 +71,7 @@ func (c *Containerizer) volumes(ctx context.Context, b *box, oci *specs.Spec, p 
 		}
 		oci.Mounts = append(oci.Mounts, m)
 	}
-	return p.temporary(oci)
+	return p.parameters(oci)
 }
 
 // destination is where the container sees the volume. A relative path is below the

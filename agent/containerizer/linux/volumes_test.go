@@ -258,34 +258,34 @@ func TestMountsPropagate(t *testing.T) {
 // TestNoLinkLeadsAMountOut swaps directories for links out of the sandbox while containers
 // start with volumes from and to them (the class of CVE-2021-30465 and of Nomad's
 // CVE-2022-24683).
-func TestNoLinkLeadsAMountOut(t *testing.T) {
-	eachLauncher(t, func(t *testing.T, w *wired) {
-		victim, rounds := t.TempDir(), map[string]int{"native": 40, "runc": 4, "crun": 6}[w.kind]
-		if err := os.Mkdir(filepath.Join(victim, "deep"), 0o777); err != nil {
-			t.Fatal(err)
+func TestNoLinkLeadsAMountOut(t *testing.T) { eachLauncher(t, noLinkLeadsOut) }
+
+func noLinkLeadsOut(t *testing.T, w *wired) {
+	victim, rounds := t.TempDir(), map[string]int{"native": 40, "runc": 4, "crun": 6}[w.kind]
+	if err := os.Mkdir(filepath.Join(victim, "deep"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	for round := range rounds {
+		s := w.spec(fmt.Sprintf("race%d", round), `echo mark > data/mark; true`)
+		if round%2 == 0 {
+			s = withImage(w.spec(string(s.ID), `echo mark > /data/mark; echo mark > data/mark; true`))
+			s = with(s, "/data", sandboxPath("source/deep", mesos.Volume_Source_SandboxPath_SELF))
 		}
-		for round := range rounds {
-			s := w.spec(fmt.Sprintf("race%d", round), `echo mark > data/mark; true`)
-			if round%2 == 0 {
-				s = withImage(w.spec(string(s.ID), `echo mark > /data/mark; echo mark > data/mark; true`))
-				s = with(s, "/data", sandboxPath("source/deep", mesos.Volume_Source_SandboxPath_SELF))
+		s = with(s, "target/deep/data", sandboxPath("source/deep", mesos.Volume_Source_SandboxPath_SELF))
+		stop := racer(t, s.Sandbox, victim, "source", "target")
+		if _, err := w.Launch(w.ctx, s); err == nil {
+			if _, err := w.Wait(w.ctx, s.ID); err != nil {
+				t.Error(err)
 			}
-			s = with(s, "target/deep/data", sandboxPath("source/deep", mesos.Volume_Source_SandboxPath_SELF))
-			stop := racer(t, s.Sandbox, victim, "source", "target")
-			if _, err := w.Launch(w.ctx, s); err == nil {
-				if _, err := w.Wait(w.ctx, s.ID); err != nil {
-					t.Error(err)
-				}
-				if err := w.Remove(w.ctx, s.ID); err != nil {
-					t.Error(err)
-				}
-			}
-			stop()
-			if found, _ := os.ReadDir(filepath.Join(victim, "deep")); len(found) != 0 {
-				t.Fatalf("round %d: something was made outside: %v", round, found)
+			if err := w.Remove(w.ctx, s.ID); err != nil {
+				t.Error(err)
 			}
 		}
-	})
+		stop()
+		if found, _ := os.ReadDir(filepath.Join(victim, "deep")); len(found) != 0 {
+			t.Fatalf("round %d: something was made outside: %v", round, found)
+		}
+	}
 }
 
 // TestNoLinkLeadsTheSandboxOfATaskOut swaps the directory of its tasks' sandboxes in that of a pod, which is the pod's, for a link

@@ -102,7 +102,7 @@ func (c *compiler) identity() error {
 	}
 	c.setUser(user.UID, user.GID, user.AdditionalGids)
 	if caps != nil {
-		c.p.Call("set capabilities", unix.SYS_CAPSET, c.capabilityHeader(), c.capabilityData(sets[0], sets[1], sets[2]))
+		c.p.Call("set capabilities", unix.SYS_CAPSET, capabilityHeader(c.p), capabilityData(c.p, sets[0], sets[1], sets[2]))
 		for n := range uint64(unix.CAP_LAST_CAP + 1) {
 			if sets[3]&(1<<n) != 0 {
 				c.p.Call("raise capability", unix.SYS_PRCTL, shim.Int(unix.PR_CAP_AMBIENT), shim.Int(unix.PR_CAP_AMBIENT_RAISE), shim.Int(n), shim.Int(0), shim.Int(0))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -196,7 +197,7 @@ func (c *compiler) bind(index int, m specs.Mount, o options) error {
 		c.p.Call(name, unix.SYS_MOUNT_SETATTR, tree.Arg(), c.p.String(""), shim.Int(unix.AT_EMPTY_PATH|unix.AT_RECURSIVE),
 			c.p.Words(o.attr, 0, o.propagation, 0), shim.Int(32))
 	}
-	if c.users != nil && len(m.UIDMappings) > 0 {
+	if c.users != nil && len(m.UIDMappings) > 0 && !slices.Contains(c.mapped, host) {
 		c.mapIDs(m.Source, tree, unix.AT_RECURSIVE)
 	}
 	at := c.place(m, o, !info.IsDir())

@@ -71,9 +71,16 @@ func identitiesIn(pid int) (*identities, error) {
 	return out, nil
 }
 
-// newUserNamespace makes a user namespace with a process in it that does nothing, and keeps
-// only the namespace.
+// newUserNamespace makes the user namespace of a container.
 func (l *Launcher) newUserNamespace(mappings []specs.LinuxIDMapping) (*os.File, error) {
+	l.forks.RLock()
+	defer l.forks.RUnlock()
+	return UserNamespace(l.exeFile, mappings)
+}
+
+// UserNamespace makes a user namespace with a process in it that does nothing, and keeps
+// only the namespace. exe is the shim.
+func UserNamespace(exe *os.File, mappings []specs.LinuxIDMapping) (*os.File, error) {
 	wait, done, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -93,11 +100,9 @@ func (l *Launcher) newUserNamespace(mappings []specs.LinuxIDMapping) (*os.File, 
 		ids = append(ids, syscall.SysProcIDMap{ContainerID: int(m.ContainerID), HostID: int(m.HostID), Size: int(m.Size)})
 	}
 	attr := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER, UidMappings: ids, GidMappings: ids, GidMappingsEnableSetgroups: true, Setsid: true}
-	in, program, exe := wait.Fd(), code.Fd(), l.exeFile.Fd()
-	l.forks.RLock()
-	defer l.forks.RUnlock()
+	in, program := wait.Fd(), code.Fd()
 	pid, err := syscall.ForkExec(shimPath, []string{"agora-users"}, &syscall.ProcAttr{Dir: "/", Env: []string{}, Sys: attr,
-		Files: []uintptr{in, program, program, program, program, program, exe}})
+		Files: []uintptr{in, program, program, program, program, program, exe.Fd()}})
 	if errors.Is(err, unix.ENOSPC) {
 		return nil, errors.New("new user namespace: the machine allows no more; raise /proc/sys/user/max_user_namespaces")
 	}
@@ -129,21 +134,25 @@ func (c *compiler) holdUsers() {
 	c.p.Call("close user namespace", unix.SYS_CLOSE, from)
 }
 
-// ownFiles has what is made from here on belong to the container's root, the capabilities
-// staying those of the machine's: a file on an id-mapped mount can only be made by somebody
-// who has an id in it.
 func (c *compiler) ownFiles() error {
 	if c.users == nil {
 		return nil
 	}
+	return OwnFiles(c.p, c.users.first)
+}
+
+// OwnFiles has what is made from here on belong to the container's root, the capabilities
+// staying those of the machine's: a file on an id-mapped mount can only be made by somebody
+// who has an id in it.
+func OwnFiles(p *shim.Program, first uint32) error {
 	header, held := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, [2]unix.CapUserData{}
 	if err := unix.Capget(&header, &held[0]); err != nil {
 		return fmt.Errorf("capabilities of the launcher: %w", err)
 	}
 	permitted := uint64(held[0].Permitted) | uint64(held[1].Permitted)<<32
-	c.p.Call("files of the container's group", unix.SYS_SETFSGID, shim.Int(c.users.first))
-	c.p.Call("files of the container's root", unix.SYS_SETFSUID, shim.Int(c.users.first))
-	c.p.Call("keep capabilities", unix.SYS_CAPSET, c.capabilityHeader(), c.capabilityData(permitted, permitted, 0))
+	p.Call("files of the container's group", unix.SYS_SETFSGID, shim.Int(first))
+	p.Call("files of the container's root", unix.SYS_SETFSUID, shim.Int(first))
+	p.Call("keep capabilities", unix.SYS_CAPSET, capabilityHeader(p), capabilityData(p, permitted, permitted, 0))
 	return nil
 }
 
@@ -203,11 +212,15 @@ func (c *compiler) takeHidden() {
 	}
 }
 
-// mapIDs makes the files of a mount that is not attached yet show the container the owners
-// that they have on disk.
 func (c *compiler) mapIDs(what string, tree shim.Reg, flags uint64) {
-	c.p.Call("map the ids of "+what+" for the user namespace (its file system must allow id-mapped mounts)", unix.SYS_MOUNT_SETATTR,
-		tree.Arg(), c.p.String(""), shim.Int(unix.AT_EMPTY_PATH|flags), c.p.Words(unix.MOUNT_ATTR_IDMAP, 0, 0, userFD), shim.Int(32))
+	MapIDs(c.p, what, tree, flags, userFD)
+}
+
+// MapIDs makes the files of a mount that is not attached yet show the container the owners
+// that they have on disk. users is the descriptor of its user namespace.
+func MapIDs(p *shim.Program, what string, tree shim.Reg, flags uint64, users uint64) {
+	p.Call("map the ids of "+what+" for the user namespace (its file system must allow id-mapped mounts)", unix.SYS_MOUNT_SETATTR,
+		tree.Arg(), p.String(""), shim.Int(unix.AT_EMPTY_PATH|flags), p.Words(unix.MOUNT_ATTR_IDMAP, 0, 0, users), shim.Int(32))
 }
 
 // mapLayers covers the layers of an overlay with id-mapped mounts of themselves, in this
@@ -249,15 +262,21 @@ func (c *compiler) shiftIDs(data []string) []string {
 	}
 	out := slices.Clone(data)
 	for i, option := range data {
-		for _, name := range []string{"uid=", "gid="} {
-			if value, ok := strings.CutPrefix(option, name); ok {
-				if id, err := strconv.ParseUint(value, 10, 31); err == nil {
-					out[i] = name + strconv.FormatUint(id+uint64(c.users.first), 10)
-				}
+		out[i] = ShiftID(option, c.users.first)
+	}
+	return out
+}
+
+// ShiftID does it for one option; first is the machine's id of the container's root.
+func ShiftID(option string, first uint32) string {
+	for _, name := range []string{"uid=", "gid="} {
+		if value, ok := strings.CutPrefix(option, name); ok {
+			if id, err := strconv.ParseUint(value, 10, 31); err == nil {
+				return name + strconv.FormatUint(id+uint64(first), 10)
 			}
 		}
 	}
-	return out
+	return option
 }
 
 // giveTerminal makes the command's user the owner of its terminal.
@@ -280,16 +299,16 @@ func (c *compiler) sysctls() {
 	}
 }
 
-func (c *compiler) capabilityHeader() shim.Arg {
-	return c.p.Bytes(binary.LittleEndian.AppendUint64(nil, unix.LINUX_CAPABILITY_VERSION_3))
+func capabilityHeader(p *shim.Program) shim.Arg {
+	return p.Bytes(binary.LittleEndian.AppendUint64(nil, unix.LINUX_CAPABILITY_VERSION_3))
 }
 
-func (c *compiler) capabilityData(effective, permitted, inheritable uint64) shim.Arg {
+func capabilityData(p *shim.Program, effective, permitted, inheritable uint64) shim.Arg {
 	var data []byte
 	for _, shift := range []int{0, 32} {
 		for _, set := range []uint64{effective, permitted, inheritable} {
 			data = binary.LittleEndian.AppendUint32(data, uint32(set>>shift))
 		}
 	}
-	return c.p.Bytes(data)
+	return p.Bytes(data)
 }

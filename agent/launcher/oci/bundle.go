@@ -37,7 +37,15 @@ func (l *Launcher) bundle(c *container, request launcher.Request) (scene, error)
 		spec.Root = &specs.Root{Path: s.root, Readonly: readonly}
 	}
 	s.root = spec.Root.Path
-	if s.inner, spec.Mounts, err = innerMounts(spec.Mounts, s.base()); err != nil {
+	if s.users, err = usersOf(spec); err != nil {
+		return s, err
+	}
+	if s.users != nil {
+		err = s.users.own(l, c.dir, spec, s.host, outputOf(request))
+	} else {
+		s.inner, spec.Mounts, err = innerMounts(spec.Mounts, s.base())
+	}
+	if err != nil {
 		return s, err
 	}
 	if s.host && len(spec.Mounts) == 0 { // crun wants one
@@ -69,6 +77,14 @@ func (l *Launcher) bundle(c *container, request launcher.Request) (scene, error)
 		return s, err
 	}
 	return s, os.WriteFile(filepath.Join(c.dir, "config.json"), b, 0o600)
+}
+
+// outputOf are the files that the command writes to; none for a terminal.
+func outputOf(request launcher.Request) (files [2]string) {
+	if request.Pause || request.Spec.Process.Terminal {
+		return files
+	}
+	return [2]string{request.Stdout, request.Stderr}
 }
 
 func clone(spec *specs.Spec) (*specs.Spec, error) {

@@ -18,6 +18,7 @@ import (
 // (CVE-2024-45310 and the like). It is resolved inside base, by descriptor.
 type inner struct {
 	base, destination       string
+	inside                  string // a directory in base that destination is resolved in
 	within, source          string
 	dir                     bool
 	overlay                 string // options of an overlay; empty for a bind
@@ -135,8 +136,7 @@ func (m inner) flags() (flags uint64) {
 // target opens the mount point, made if it is missing. Each step is resolved inside base
 // anew, whatever became of the one before.
 func (m inner) target(p *shim.Program) shim.Reg {
-	base := p.Borrow()
-	p.Call("open "+m.base, unix.SYS_OPEN, p.String(m.base), shim.Int(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC)).To(base)
+	base := m.openBase(p)
 	open := func(where string, flags uint64) shim.Reg {
 		at := p.Borrow()
 		how := p.Words(unix.O_PATH|unix.O_CLOEXEC|flags, 0, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
@@ -162,4 +162,13 @@ func (m inner) target(p *shim.Program) shim.Reg {
 	}
 	release(p, base)
 	return at
+}
+
+func (m inner) openBase(p *shim.Program) shim.Reg {
+	if m.inside != "" {
+		return openIn(p, m.base, m.inside)
+	}
+	base := p.Borrow()
+	p.Call("open "+m.base, unix.SYS_OPEN, p.String(m.base), shim.Int(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC)).To(base)
+	return base
 }

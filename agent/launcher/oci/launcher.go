@@ -54,6 +54,10 @@ type Launcher struct {
 	closing    chan struct{} // closed with closed
 	containers map[string]*container
 	frozen     launcher.Paused // between Freeze and Thaw
+	// working are the runtimes that have not ended, by pid, with the times when they started;
+	// starting counts those that are about to.
+	working  map[int]uint64
+	starting int
 }
 
 var (
@@ -86,7 +90,7 @@ func New(config Config) (*Launcher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("launcher: %w", err)
 	}
-	l := &Launcher{dir: dir, log: config.Log, containers: map[string]*container{}, closing: make(chan struct{}), slots: make(chan struct{}, 2*runtime.NumCPU())}
+	l := &Launcher{dir: dir, log: config.Log, containers: map[string]*container{}, working: map[int]uint64{}, closing: make(chan struct{}), slots: make(chan struct{}, 2*runtime.NumCPU())}
 	if l.runtime, err = Find(config.Runtime); err != nil {
 		return nil, err
 	}

@@ -32,3 +32,9 @@ func TestOCILauncherKeepsTheContract(t *testing.T) {
 		t.Run(runtime, func(t *testing.T) { launchertest.Run(t, opener(runtime)) })
 	}
 }
+
+func TestUserNamespacesKeepTheContract(t *testing.T) {
+	for _, runtime := range runtimes {
+		t.Run(runtime, func(t *testing.T) { launchertest.RunWithUserNamespaces(t, opener(runtime)) })
+	}
+}

@@ -22,6 +22,8 @@ type record struct {
 	OwnPID bool
 	// Seccomp says that the runtime filters what enters, too.
 	Seccomp bool
+	// UserFirst is the machine's id of its root; 0 in the machine's user namespace.
+	UserFirst uint32 `json:",omitempty"`
 	// PID and Start identify the init; PID 0 means that it was about to be made.
 	PID   int
 	Start uint64

@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"agora.dev/agora/agent/launcher/native"
 	"agora.dev/agora/agent/launcher/records"
 	"agora.dev/agora/agent/launcher/shim"
 	"golang.org/x/sys/unix"
@@ -48,9 +49,13 @@ func (l *Launcher) run(ctx context.Context, c *container, in invocation) error {
 		return errors.Join(plumbing.failure(inner), err)
 	}
 	plumbing.closeTheirs()
-	if c.PID, err = c.pidFile(); err != nil {
+	pid, err := c.pidFile()
+	if err != nil {
 		return fmt.Errorf("pid file of the runtime: %w", err)
 	}
+	l.mu.Lock()
+	c.PID = pid
+	l.mu.Unlock()
 	if c.Start, err = records.StartTime(c.PID); err != nil {
 		return err
 	}
@@ -112,7 +117,16 @@ func (l *Launcher) invoke(ctx context.Context, in invocation, passed []*os.File)
 	for len(files) < reportFD {
 		files = append(files, null)
 	}
-	pid, err := l.fork(append(files, reportEnd))
+	files = append(files, reportEnd)
+	if u := in.scene.users; u != nil {
+		users, err := native.UserNamespace(l.shim, u.mappings)
+		if err != nil {
+			return errors.Join(err, reportEnd.Close())
+		}
+		defer users.Close()
+		files = append(files, users)
+	}
+	pid, err := l.fork(files)
 	reportEnd.Close()
 	if err != nil {
 		return err
@@ -153,6 +167,9 @@ func (l *Launcher) wait(ctx context.Context, pid int) (status unix.WaitStatus, e
 	}
 	close(ended)
 	killer.Wait()
+	l.mu.Lock()
+	delete(l.working, pid)
+	l.mu.Unlock()
 	l.reapLeft(pid)
 	if _, err = unix.Wait4(pid, &status, 0, nil); err != nil {
 		return status, err
@@ -182,12 +199,23 @@ func (l *Launcher) killTree(pid int) {
 	}
 }
 
-func (l *Launcher) fork(files []*os.File) (int, error) {
+func (l *Launcher) fork(files []*os.File) (pid int, err error) {
 	fds := make([]uintptr, len(files))
 	for i, f := range files {
 		fds[i] = f.Fd()
 	}
-	pid, err := syscall.ForkExec(fmt.Sprintf("/proc/self/fd/%d", l.shim.Fd()), []string{"agora-scene"}, &syscall.ProcAttr{
+	l.mu.Lock()
+	l.starting++
+	l.mu.Unlock()
+	defer func() {
+		began, _ := records.StartTime(pid)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.starting--; err == nil {
+			l.working[pid] = began
+		}
+	}()
+	pid, err = syscall.ForkExec(fmt.Sprintf("/proc/self/fd/%d", l.shim.Fd()), []string{"agora-scene"}, &syscall.ProcAttr{
 		Dir: "/", Files: fds, Env: []string{}, Sys: &syscall.SysProcAttr{Setsid: true, Cloneflags: syscall.CLONE_NEWNS}})
 	if err != nil {
 		return 0, fmt.Errorf("clone: %w", err)

@@ -26,6 +26,11 @@ type scene struct {
 	held []held
 	// inner are mounts that are made before the runtime sees the root.
 	inner []inner
+	// users is nil for a container in the machine's user namespace.
+	users *users
+	// network is the path of the namespace that the runtime works in; empty for the
+	// launcher's.
+	network string
 }
 
 type held struct {
@@ -48,13 +53,32 @@ func (s scene) program(argv []string) (*shim.Program, error) {
 	for _, dir := range s.hidden {
 		p.Call("hide "+dir, unix.SYS_UMOUNT2, p.String(dir), shim.Int(unix.MNT_DETACH))
 	}
+	joinNetwork(p, s.network)
+	if s.users != nil {
+		if err := s.stage(p); err != nil {
+			return nil, err
+		}
+	} else if err := s.build(p); err != nil {
+		return nil, err
+	}
+	p.Call("pass program", unix.SYS_DUP3, shim.Int(innerFD), shim.Int(programFD), shim.Int(0))
+	last := ^uint32(0)
+	p.Call("mark files", unix.SYS_CLOSE_RANGE, shim.Int(innerFD), shim.Int(last), shim.Int(unix.CLOSE_RANGE_CLOEXEC))
+	env := p.Strings([]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"})
+	p.Call("exec "+argv[0], unix.SYS_EXECVE, p.String(argv[0]), p.Strings(argv), env)
+	return p, nil
+}
+
+// build makes the mounts that the runtime finds, for a container in the machine's user namespace.
+func (s scene) build(p *shim.Program) error {
+	slash := p.String("/")
 	if s.host {
 		s.mountInner(p)
 	}
 	if s.overlay != nil {
 		data, err := s.overlay.Data()
 		if err != nil {
-			return nil, err
+			return err
 		}
 		p.Call("mount overlay", unix.SYS_MOUNT, p.String("overlay"), p.String(s.root), p.String("overlay"), shim.Int(0), p.String(data))
 	} else if s.host {
@@ -67,12 +91,7 @@ func (s scene) program(argv []string) (*shim.Program, error) {
 	for _, h := range s.held {
 		h.bind(p)
 	}
-	p.Call("pass program", unix.SYS_DUP3, shim.Int(innerFD), shim.Int(programFD), shim.Int(0))
-	last := ^uint32(0)
-	p.Call("mark files", unix.SYS_CLOSE_RANGE, shim.Int(innerFD), shim.Int(last), shim.Int(unix.CLOSE_RANGE_CLOEXEC))
-	env := p.Strings([]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"})
-	p.Call("exec "+argv[0], unix.SYS_EXECVE, p.String(argv[0]), p.Strings(argv), env)
-	return p, nil
+	return nil
 }
 
 // refuseLinks stops before a runtime follows an image's link out of its root: runc 1.1

@@ -19,11 +19,6 @@ func (l *Launcher) Start(ctx context.Context, request launcher.Request) (int, er
 	if request.Spec == nil || request.Spec.Linux == nil || (request.Spec.Process == nil && !request.Pause) {
 		return 0, fmt.Errorf("start %s: the specification has no linux or process part", request.ID)
 	}
-	for _, n := range request.Spec.Linux.Namespaces {
-		if n.Type == specs.UserNamespace {
-			return 0, fmt.Errorf("start %s: the oci launcher makes no user namespaces; use --launcher=native", request.ID)
-		}
-	}
 	c, err := l.reserve(request.ID, "")
 	if err != nil {
 		return 0, err
@@ -41,10 +36,16 @@ func (l *Launcher) start(ctx context.Context, c *container, request launcher.Req
 		c.Cgroup, c.Shared = with, true
 	}
 	c.OwnPID, c.Seccomp = hasOwnPIDs(request.Spec), request.Spec.Linux.Seccomp != nil
+	users, err := usersOf(request.Spec)
+	if err != nil {
+		return err
+	}
+	if users != nil {
+		c.UserFirst = users.first
+	}
 	if err := l.writeIntent(c); err != nil {
 		return err
 	}
-	var err error
 	if c.place, err = l.place(c.record, cgroups.BoundProcesses(request.Spec.Linux.Resources)); err != nil {
 		return err
 	}
@@ -59,6 +60,9 @@ func (l *Launcher) start(ctx context.Context, c *container, request launcher.Req
 		return err
 	}
 	defer launcher.CloseFiles(files[:])
+	if err := giveTerminal(c.UserFirst, files, request.Spec.Process); err != nil {
+		return err
+	}
 	j := job{process: request.Spec.Process, ownPID: c.OwnPID}
 	if request.Pause {
 		j.process = nil
@@ -139,10 +143,17 @@ func (l *Launcher) enter(ctx context.Context, c, parent *container, enter launch
 	if err := os.WriteFile(file, b, 0o600); err != nil {
 		return err
 	}
+	if err := giveTerminal(parent.UserFirst, enter.Files, enter.Process); err != nil {
+		return err
+	}
 	j := job{process: enter.Process}
 	if !parent.Seccomp {
 		j.filter = enter.Seccomp
 	}
 	argv := []string{"exec", "--detach", "--process", file}
-	return l.run(ctx, c, invocation{scene: scene{hidden: l.hidden}, argv: argv, id: parent.ID, job: &j, files: enter.Files, move: true})
+	s := scene{hidden: l.hidden}
+	if parent.UserFirst != 0 { // its network is the machine's, so the runtime knows nothing of it
+		s.network = fmt.Sprintf("/proc/%d/ns/net", parent.PID)
+	}
+	return l.run(ctx, c, invocation{scene: s, argv: argv, id: parent.ID, job: &j, files: enter.Files, move: true})
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"agora.dev/agora/agent/launcher/records"
 	"golang.org/x/sys/unix"
 )
 
@@ -28,7 +29,7 @@ func (l *Launcher) reapLeft(leader int) {
 	seen := map[int]bool{leader: true}
 	l.later(short, func() (done bool) {
 		for _, pid := range children() {
-			if !seen[pid] && (session(pid) == leader || l.helper(pid)) {
+			if !seen[pid] && (session(pid) == leader && !l.isInit(pid) || l.helper(pid)) {
 				seen[pid] = true
 				l.reapLater(pid) // it may take its time to end
 			}
@@ -43,14 +44,40 @@ func (l *Launcher) helper(pid int) bool {
 	if strings.TrimSpace(string(name)) != filepath.Base(l.runtime) || session(pid) == pid {
 		return false
 	}
+	began, err := records.StartTime(pid)
+	return err == nil && !l.worksSince(began) && !l.isInit(pid)
+}
+
+// worksSince says whether a runtime is at work that may have started a process at that time:
+// it may be an init on its way into a user namespace, which crun lets go of early.
+func (l *Launcher) worksSince(began uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, start := range l.working {
+		if start <= began {
+			return true
+		}
+	}
+	return l.starting > 0
+}
+
+// isInit says whether a child is a container's init; of one that is being started the runtime
+// has told in a file.
+func (l *Launcher) isInit(pid int) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, c := range l.containers {
 		if c.PID == pid {
-			return false
+			return true
+		}
+		if c.PID != 0 {
+			continue
+		}
+		if told, err := c.pidFile(); err == nil && told == pid {
+			return true
 		}
 	}
-	return true
+	return false
 }
 
 // reapInherited collects what the program that ran in this process before has not: children
