@@ -88,6 +88,7 @@ type Containerizer struct {
 	boxes     map[containerizer.ID]*box
 	// adopted are those that Recover found and nobody waits for yet.
 	adopted []*box
+	rounds  rounds
 }
 
 // box is what is kept of a container.
@@ -101,6 +102,7 @@ type box struct {
 	pid    int
 	output sync.Mutex // held while its output is rotated
 	groups []uint32   // of volumes that it shares, while it is launched
+	seen   output     // of watchOutput
 
 	// Guarded by the containerizer's mutex.
 	closed     bool                       // it has ended, or never started
@@ -210,6 +212,9 @@ func (c *Containerizer) Launch(ctx context.Context, spec containerizer.Spec) (in
 	}
 	b.pid = pid
 	close(b.ready)
+	c.mu.Lock()
+	c.rounds.add(b, outputSoonest)
+	c.mu.Unlock()
 	go func() {
 		c.observe(b)
 		c.await(b)

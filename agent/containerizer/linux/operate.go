@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"agora.dev/agora/agent/containerizer"
 	"agora.dev/agora/agent/launcher"
@@ -112,6 +113,7 @@ func (c *Containerizer) adopt(id containerizer.ID, f launcher.Container) (*box, 
 	c.mu.Lock()
 	err := c.lives.Begin(id, true)
 	c.boxes[id] = b
+	c.rounds.add(b, outputSoonest*time.Duration(1+len(c.boxes)%len(c.rounds.slots[1:]))) // not all at once
 	c.config.Isolation.NetClasses.Reserve(b.NetClass)
 	c.config.Isolation.Users.Reserve(b.UserFirst)
 	c.mu.Unlock()

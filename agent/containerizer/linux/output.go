@@ -16,9 +16,29 @@ const (
 // output is what is known of the files of a container's output.
 type output struct {
 	pause time.Duration
-	next  time.Time
 	sizes [2]int64
 	told  bool // of an error
+}
+
+// rounds say at which tick the output of which container is looked at: a thousand that are quiet cost no tick
+// more than their share.
+type rounds struct {
+	at    int
+	slots [outputLatest/outputSoonest + 1][]*box
+}
+
+// add has a container looked at after a pause, of outputLatest at most.
+func (r *rounds) add(b *box, pause time.Duration) {
+	slot := (r.at + int(pause/outputSoonest)) % len(r.slots)
+	r.slots[slot] = append(r.slots[slot], b)
+}
+
+// next are those whose turn has come.
+func (r *rounds) next() []*box {
+	r.at = (r.at + 1) % len(r.slots)
+	due := r.slots[r.at]
+	r.slots[r.at] = nil
+	return due
 }
 
 // watchOutput keeps the output of all containers within its bounds, until the containerizer is
@@ -26,26 +46,23 @@ type output struct {
 func (c *Containerizer) watchOutput() {
 	tick := time.NewTicker(outputSoonest)
 	defer tick.Stop()
-	known := map[*box]*output{}
 	for {
 		select {
 		case <-tick.C:
 		case <-c.closing:
 			return
 		}
-		now, live := time.Now(), map[*box]*output{}
-		for _, b := range c.running() {
-			o := known[b]
-			if o == nil {
-				o = &output{}
+		c.mu.Lock()
+		due := c.rounds.next()
+		c.mu.Unlock()
+		for _, b := range due {
+			c.look(b, &b.seen)
+			c.mu.Lock()
+			if !b.closed {
+				c.rounds.add(b, b.seen.pause)
 			}
-			live[b] = o
-			if !now.Before(o.next) {
-				c.look(b, o)
-				o.next = now.Add(o.pause)
-			}
+			c.mu.Unlock()
 		}
-		known = live
 	}
 }
 
