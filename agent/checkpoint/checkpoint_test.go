@@ -75,7 +75,19 @@ func story() []core.Write {
 			core.ForgetCompleted{Container: "cb"},
 		)
 	}
+	custom := run("x", "cx")
+	writes = append(writes, core.WriteExecutor{Run: custom, Kind: core.Custom, Info: &mesos.ExecutorInfo{ExecutorId: &mesos.ExecutorID{Value: proto.String("x")}}})
+	var past []*mesos.Task
+	for _, id := range []string{"p1", "p2", "p3", "p4"} {
+		writes = append(writes, core.WriteTask{Run: custom, Info: task(id)},
+			core.WriteUpdate{Run: custom, Task: core.TaskID(id), Status: status(id, "u"+id, mesos.TaskState_TASK_FINISHED)})
+		past = append(past, completed(run(id, id), framework, 1).Tasks[0])
+	}
 	return append(writes,
+		core.CompleteTask{Run: custom, Task: past[0]}, core.CompleteTask{Run: custom, Task: past[1]},
+		core.CompleteTask{Run: custom, Task: past[2], Kept: past[1:3]}, core.CompleteTask{Run: custom, Task: past[3]},
+		core.WriteCause{Run: custom, Cause: &core.Cause{Reason: mesos.TaskStatus_REASON_CONTAINER_PREEMPTED, Message: "why", State: mesos.TaskState_TASK_GONE}},
+		core.WriteCause{Run: run("t2", "ct2"), Cause: &core.Cause{Reason: mesos.TaskStatus_REASON_CONTAINER_UPDATE_FAILED}},
 		core.WriteDrain{Config: &mesos.DrainConfig{MarkGone: proto.Bool(true)}},
 		core.WriteResources{Resources: []*mesos.Resource{volume("v")}, Operations: []*mesos.Operation{operation()}},
 		core.WriteResources{Removing: []*mesos.Resource{volume("v")}},
@@ -167,7 +179,7 @@ func TestStrictRefusesACorruptFileAndNamesIt(t *testing.T) {
 		t.Fatalf("strict: %v, want ErrCorrupt naming %s", err, path)
 	}
 	state, warnings, err := New(disk, Paths{Work: "/work"}).Recover(Options{BootID: boot})
-	if err != nil || len(warnings) != 1 || len(state.Frameworks[0].Executors) != 2 {
+	if err != nil || len(warnings) != 1 || len(state.Frameworks[0].Executors) != 3 {
 		t.Errorf("not strict: %v, %d warnings, state %v", err, len(warnings), state)
 	}
 }

@@ -130,6 +130,8 @@ const (
 	fileKind          = "executor.kind" // present: the run exists
 	fileExecutorState = "executor.state"
 	fileSentinel      = "executor.sentinel" // present: the run has ended
+	fileCause         = "executor.cause"    // why the agent ends it
+	fileCompleted     = "tasks.completed"   // what is listed of tasks that have been
 	fileTaskInfo      = "task.info"         // present: the task exists
 	fileUpdates       = "task.updates"
 )

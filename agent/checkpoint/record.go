@@ -19,6 +19,7 @@ const (
 	recordHead         = 8
 	recordUpdate       = 'U' // a TaskStatus
 	recordAcknowledged = 'A' // a uuid
+	recordCompleted    = 'C' // a Task
 	maxRecord          = 16 << 20
 )
 
@@ -41,31 +42,40 @@ func encodeRecord(kind byte, body []byte) []byte {
 	return out
 }
 
-// decodeRecords reads a stream file. good is the length of what could be read; err is
-// errTorn when only the end is missing.
+// decodeRecords reads a stream file, as eachRecord does.
 func decodeRecords(data []byte) (updates []core.UpdateState, good int, err error) {
+	good, err = eachRecord(data, func(body []byte) (err error) {
+		updates, err = applyRecord(updates, body)
+		return err
+	})
+	return updates, good, err
+}
+
+// eachRecord visits the bodies of records. good is the length of what could be read; err is
+// errTorn when only the end is missing.
+func eachRecord(data []byte, visit func(body []byte) error) (good int, err error) {
 	for good < len(data) {
 		rest := data[good:]
 		if len(rest) < recordHead {
-			return updates, good, errTorn
+			return good, errTorn
 		}
 		size := int(binary.LittleEndian.Uint32(rest))
 		if size > maxRecord || size == 0 {
-			return updates, good, fmt.Errorf("record at byte %d has the length %d", good, size)
+			return good, fmt.Errorf("record at byte %d has the length %d", good, size)
 		}
 		if len(rest) < recordHead+size {
-			return updates, good, errTorn
+			return good, errTorn
 		}
 		body := rest[recordHead : recordHead+size]
 		if crc32.ChecksumIEEE(body) != binary.LittleEndian.Uint32(rest[4:]) {
-			return updates, good, fmt.Errorf("record at byte %d has a wrong checksum", good)
+			return good, fmt.Errorf("record at byte %d has a wrong checksum", good)
 		}
-		if updates, err = applyRecord(updates, body); err != nil {
-			return updates, good, fmt.Errorf("record at byte %d: %w", good, err)
+		if err := visit(body); err != nil {
+			return good, fmt.Errorf("record at byte %d: %w", good, err)
 		}
 		good += recordHead + size
 	}
-	return updates, good, nil
+	return good, nil
 }
 
 func applyRecord(updates []core.UpdateState, body []byte) ([]core.UpdateState, error) {

@@ -243,11 +243,21 @@ func (r *reader) run(e *core.ExecutorState, dir string) (bool, error) {
 	if _, err := r.fs.ReadFile(filepath.Join(dir, fileSentinel)); err == nil {
 		e.Ended = true
 	}
+	if err := errors.Join(r.cause(e, dir), r.past(e, dir)); err != nil {
+		return false, err
+	}
+	listed := map[string]bool{}
+	for _, t := range e.Completed {
+		listed[t.GetTaskId().GetValue()] = true
+	}
 	err = r.each(filepath.Join(dir, "tasks"), func(dir string) error {
 		info := &mesos.TaskInfo{}
 		ok, err := r.message(filepath.Join(dir, fileTaskInfo), info)
 		if err != nil || !ok {
 			return err
+		}
+		if listed[info.GetTaskId().GetValue()] {
+			return r.removeMarked(dir, fileTaskInfo)
 		}
 		t := core.TaskState{Info: info}
 		if t.Updates, err = r.updates(filepath.Join(dir, fileUpdates)); err != nil {
@@ -259,25 +269,32 @@ func (r *reader) run(e *core.ExecutorState, dir string) (bool, error) {
 	return true, err
 }
 
-// updates reads a stream and cuts off the half record of a process that died.
-func (r *reader) updates(path string) ([]core.UpdateState, error) {
+// updates reads a stream.
+func (r *reader) updates(path string) (updates []core.UpdateState, err error) {
+	err = r.records(path, func(data []byte) (good int, err error) {
+		updates, good, err = decodeRecords(data)
+		return good, err
+	})
+	return updates, err
+}
+
+// records reads a file of records, and cuts off the half record of a process that died.
+func (r *reader) records(path string, decode func(data []byte) (good int, err error)) error {
 	data, err := r.fs.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	updates, good, err := decodeRecords(data)
+	good, err := decode(data)
 	if err != nil && !errors.Is(err, errTorn) {
 		if err := r.fault(path, err); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if good < len(data) {
-		if err := r.fs.Truncate(path, int64(good)); err != nil {
-			return nil, err
-		}
+		return r.fs.Truncate(path, int64(good))
 	}
-	return updates, nil
+	return nil
 }

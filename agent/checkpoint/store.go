@@ -67,6 +67,10 @@ func (s *Store) apply(w core.Write) error {
 		return s.message(filepath.Join(s.paths.task(s.agent, w.Run, id), fileTaskInfo), w.Info, false)
 	case core.RemoveTask:
 		return s.removeMarked(s.paths.task(s.agent, w.Run, w.Task), fileTaskInfo)
+	case core.CompleteTask:
+		return s.completeTask(w)
+	case core.WriteCause:
+		return s.writeCause(w)
 	case core.WriteUpdate:
 		return s.appendRecord(w.Run, w.Task, recordUpdate, marshal(w.Status))
 	case core.WriteAcknowledged:

@@ -26,6 +26,15 @@ func (s *State) apply(w Write) {
 		run.Kind, run.Info = w.Kind, w.Info
 	case WriteExecutorState:
 		s.run(w.Run).Core = w.State
+	case CompleteTask:
+		run := s.run(w.Run)
+		run.Completed = append(slices.Clip(run.Completed), w.Task)
+		if w.Kept != nil {
+			run.Completed = w.Kept
+		}
+		s.apply(RemoveTask{Run: w.Run, Task: TaskID(w.Task.GetTaskId().GetValue())})
+	case WriteCause:
+		s.run(w.Run).Cause = w.Cause
 	case WriteEnded:
 		s.run(w.Run).Ended = true
 	case RemoveExecutor:

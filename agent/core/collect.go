@@ -1,6 +1,8 @@
 package core
 
 import (
+	"slices"
+
 	mesos "agora.dev/agora/api/mesos/v1"
 	"agora.dev/agora/api/secrets"
 )
@@ -9,11 +11,39 @@ import (
 func (c *Core) complete(t *task) {
 	e := t.exec
 	delete(e.tasks, taskID(t.info))
-	e.completed = append(e.completed, t.proto)
-	if over := len(e.completed) - c.config.Limits.CompletedTasks; over > 0 {
-		e.completed = append(e.completed[:0:0], e.completed[over:]...)
-	}
+	c.pass(e, t.proto)
 	c.collect(e)
+}
+
+// pass lists a task among the completed ones of its executor, and forgets what is on disk of its life.
+func (c *Core) pass(e *executorRun, t *mesos.Task) {
+	id := TaskID(t.GetTaskId().GetValue())
+	known := e.lists(id) // an agent died between listing and forgetting
+	if !known {
+		e.completed = c.newest(append(e.completed, t))
+	}
+	if known || e.kind == Command { // whose executor is kept with its task in a moment
+		c.persist(RemoveTask{Run: e.run, Task: id})
+		return
+	}
+	write := CompleteTask{Run: e.run, Task: t}
+	if e.recorded++; e.recorded > 2*c.config.Limits.CompletedTasks {
+		write.Kept, e.recorded = e.completed, len(e.completed)
+	}
+	c.persist(write)
+}
+
+// newest are the completed tasks of an executor that are listed.
+func (c *Core) newest(tasks []*mesos.Task) []*mesos.Task {
+	if over := len(tasks) - c.config.Limits.CompletedTasks; over > 0 {
+		return append(tasks[:0:0], tasks[over:]...)
+	}
+	return tasks
+}
+
+// lists reports whether a task is among the completed ones of an executor.
+func (e *executorRun) lists(id TaskID) bool {
+	return slices.ContainsFunc(e.completed, func(t *mesos.Task) bool { return t.GetTaskId().GetValue() == string(id) })
 }
 
 // collect forgets an ended executor once all its updates are acknowledged.
@@ -27,6 +57,7 @@ func (c *Core) collect(e *executorRun) {
 			e.completed = append(e.completed, e.tasks[id].proto)
 		}
 		clear(e.tasks)
+		e.completed = c.newest(e.completed)
 	}
 	if len(e.tasks) > 0 {
 		return

@@ -47,3 +47,35 @@ func TestWhatIsKeptOfThePastIsBounded(t *testing.T) {
 		t.Errorf("after a restart %d are listed, want 50", got)
 	}
 }
+
+// TestTheTasksOfAnExecutorThatRunsAreBounded has one executor run more tasks than are listed: disk and memory keep the
+// newest, before and after restarts.
+func TestTheTasksOfAnExecutorThatRunsAreBounded(t *testing.T) {
+	w := newWorld(t)
+	lines := []string{"start", "open", "registered", "custom f ex keeper", "launched ex", "subscribe f ex"}
+	for i := range 450 {
+		id := fmt.Sprintf("t%d", i)
+		lines = append(lines, "custom f ex "+id, "update f ex "+id+" FINISHED", "ack f "+id)
+		if i%100 == 99 {
+			lines = append(lines, "crash", "start", "subscribe f ex keeper", "open", "reregistered")
+		}
+	}
+	for _, line := range lines {
+		w.do(strings.Fields(line))
+		if n := len(w.disk.Frameworks); n > 0 {
+			if kept := len(w.disk.Frameworks[0].Executors[0].Completed); kept > 400 {
+				t.Fatalf("after %q %d completed tasks are on disk, want 400 at most", line, kept)
+			}
+		}
+	}
+	listed := func(when string) {
+		tasks := w.core.Snapshot().Frameworks[0].Executors[0].Completed
+		if len(tasks) != 200 || tasks[0].GetTaskId().GetValue() != "t250" || tasks[199].GetTaskId().GetValue() != "t449" {
+			t.Errorf("%s a restart %d tasks are listed, want t250 to t449", when, len(tasks))
+		}
+	}
+	listed("before")
+	w.do([]string{"crash"})
+	w.do([]string{"start"})
+	listed("after")
+}

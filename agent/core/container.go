@@ -53,7 +53,7 @@ func (c *Core) containerLaunchFailed(e ContainerLaunchFailed) {
 	}
 	delete(c.containers, e.ID)
 	if have.exec.cause == nil {
-		have.exec.cause = &cause{reason: mesos.TaskStatus_REASON_CONTAINER_LAUNCH_FAILED, message: e.Message}
+		have.exec.cause = &Cause{Reason: mesos.TaskStatus_REASON_CONTAINER_LAUNCH_FAILED, Message: e.Message}
 	}
 	c.executorEnded(have.exec, containerizer.Termination{})
 }
@@ -73,7 +73,7 @@ func (c *Core) containerNotUpdated(e ContainerNotUpdated) {
 	}
 	run := have.exec
 	c.note("container not updated", "container", e.ID, "error", e.Message)
-	run.cause = &cause{reason: mesos.TaskStatus_REASON_CONTAINER_UPDATE_FAILED, message: "Failed to update resources for container: " + e.Message}
+	run.cause = &Cause{Reason: mesos.TaskStatus_REASON_CONTAINER_UPDATE_FAILED, Message: "Failed to update resources for container: " + e.Message}
 	run.state = terminating
 	c.destroy(run)
 }
@@ -81,7 +81,7 @@ func (c *Core) containerNotUpdated(e ContainerNotUpdated) {
 // givenUp reports whether the run ends because its container could not be updated: the reason
 // of its tasks is then the agent's, not that of their own containers' ends.
 func (e *executorRun) givenUp() bool {
-	return e.cause != nil && e.cause.reason == mesos.TaskStatus_REASON_CONTAINER_UPDATE_FAILED
+	return e.cause != nil && e.cause.Reason == mesos.TaskStatus_REASON_CONTAINER_UPDATE_FAILED
 }
 
 func (c *Core) containerTerminated(e ContainerTerminated) {

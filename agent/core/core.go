@@ -86,6 +86,7 @@ type executorRun struct {
 	tasks     map[TaskID]*task // until the terminal update is acknowledged
 	queued    []launch         // not delivered yet, in order
 	completed []*mesos.Task    // bounded, oldest first
+	recorded  int              // how many of them, and of earlier ones, are on disk
 
 	builtin    builtinCore
 	coreState  []byte // to be written at the end of the step
@@ -95,16 +96,9 @@ type executorRun struct {
 	deadline   time.Time // of registration, or of a shutdown
 	wake       time.Time // of the built-in core
 	armed      time.Time // the earliest entry in the timer heap
-	cause      *cause    // why the agent ends it
+	cause      *Cause    // why the agent ends it
+	explained  bool      // the cause is on disk
 	destroying bool
-}
-
-// cause is what tasks are told when their executor is ended by the agent. Without a state they
-// have FAILED.
-type cause struct {
-	reason  mesos.TaskStatus_Reason
-	message string
-	state   mesos.TaskState
 }
 
 // launch is one task, or one task group, to deliver.

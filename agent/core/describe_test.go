@@ -42,6 +42,14 @@ func (w *world) describeWrite(p core.Write) string {
 		return fmt.Sprintf("acknowledged %s", p.Task)
 	case core.WriteEnded:
 		return fmt.Sprintf("ended %s", p.Run.Key.Executor)
+	case core.CompleteTask:
+		text := "complete task " + p.Task.GetTaskId().GetValue()
+		if p.Kept != nil {
+			text += fmt.Sprintf(", keep %d", len(p.Kept))
+		}
+		return text
+	case core.WriteCause:
+		return fmt.Sprintf("cause %s %s", p.Run.Key.Executor, strings.TrimPrefix(p.Cause.Reason.String(), "REASON_"))
 	case core.RemoveTask:
 		return fmt.Sprintf("forget task %s", p.Task)
 	case core.RemoveExecutor:

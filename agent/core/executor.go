@@ -2,6 +2,7 @@ package core
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"agora.dev/agora/agent/containerizer"
@@ -68,9 +69,17 @@ func (c *Core) subscribed(s ExecutorSubscribed) {
 			c.deliverKill(t)
 		}
 	}
-	if len(e.tasks) == 0 {
+	if len(e.tasks) == 0 && !e.everSent() {
 		c.shutdownExecutor(e, nil) // its tasks were killed before it came up
 	}
+}
+
+// everSent reports whether a task that has been reached the executor: one that returns without work is then left alone.
+// Mesos slave.cpp, Executor::everSentTask.
+func (e *executorRun) everSent() bool {
+	return slices.ContainsFunc(e.completed, func(t *mesos.Task) bool {
+		return slices.ContainsFunc(t.GetStatuses(), func(s *mesos.TaskStatus) bool { return s.GetSource() == mesos.TaskStatus_SOURCE_EXECUTOR })
+	})
 }
 
 // dropUnlisted ends tasks that were handed out and that the executor never got: they
@@ -148,11 +157,11 @@ func (c *Core) expire() {
 func (c *Core) deadlinePassed(e *executorRun) {
 	switch {
 	case e.state == registering && e.reconnect:
-		e.cause = &cause{reason: mesos.TaskStatus_REASON_EXECUTOR_REREGISTRATION_TIMEOUT,
-			message: "Executor did not re-register within " + durationText(c.config.Timers.ExecutorReregistration)}
+		e.cause = &Cause{Reason: mesos.TaskStatus_REASON_EXECUTOR_REREGISTRATION_TIMEOUT,
+			Message: "Executor did not re-register within " + durationText(c.config.Timers.ExecutorReregistration)}
 	case e.state == registering:
-		e.cause = &cause{reason: mesos.TaskStatus_REASON_EXECUTOR_REGISTRATION_TIMEOUT,
-			message: "Executor did not register within " + durationText(c.config.Timers.ExecutorRegistration)}
+		e.cause = &Cause{Reason: mesos.TaskStatus_REASON_EXECUTOR_REGISTRATION_TIMEOUT,
+			Message: "Executor did not register within " + durationText(c.config.Timers.ExecutorRegistration)}
 	case e.state != terminating:
 		return
 	}
@@ -163,12 +172,16 @@ func (c *Core) deadlinePassed(e *executorRun) {
 // destroy kills the executor's container, again and again until it has ended.
 func (c *Core) destroy(e *executorRun) {
 	e.destroying = true
+	if e.cause != nil && !e.explained {
+		e.explained = true
+		c.persist(WriteCause{Run: e.run, Cause: e.cause})
+	}
 	c.send(DestroyContainer{ID: e.run.Container})
 	c.setDeadline(e, c.now.Add(destroyRetry))
 }
 
 // shutdownExecutor asks an executor to end, and makes it end after its grace period.
-func (c *Core) shutdownExecutor(e *executorRun, why *cause) {
+func (c *Core) shutdownExecutor(e *executorRun, why *Cause) {
 	if e.state == terminated || e.destroying {
 		return
 	}
@@ -295,11 +308,11 @@ func (c *Core) verdict(e *executorRun, how containerizer.Termination, queued boo
 		}
 		return state, reason, how.Message
 	case e.givenUp():
-		return e.framework.lostState(mesos.TaskState_TASK_GONE), e.cause.reason, e.cause.message
-	case e.cause != nil && e.cause.state != 0:
-		return e.cause.state, e.cause.reason, e.cause.message
+		return e.framework.lostState(mesos.TaskState_TASK_GONE), e.cause.Reason, e.cause.Message
+	case e.cause != nil && e.cause.State != 0:
+		return e.cause.State, e.cause.Reason, e.cause.Message
 	case e.cause != nil:
-		return failed, e.cause.reason, e.cause.message
+		return failed, e.cause.Reason, e.cause.Message
 	case queued:
 		return e.framework.lostState(mesos.TaskState_TASK_DROPPED), mesos.TaskStatus_REASON_EXECUTOR_TERMINATED,
 			"The executor ended before the task was delivered"

@@ -143,7 +143,6 @@ func (c *Core) acknowledge(m *link.AcknowledgeUpdate) {
 	run := t.exec.run
 	c.persist(WriteAcknowledged{Run: run, Task: key.Task, UUID: m.GetUuid()})
 	if closed {
-		c.persist(RemoveTask{Run: run, Task: key.Task})
 		c.complete(t)
 		return
 	}

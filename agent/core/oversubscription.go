@@ -87,8 +87,8 @@ func (c *Core) preempt(p Preempt) {
 		text += ": " + p.Why
 	}
 	c.counters.Preempted++
-	e.cause = &cause{reason: mesos.TaskStatus_REASON_CONTAINER_PREEMPTED, message: text,
-		state: f.lostState(mesos.TaskState_TASK_GONE)}
+	e.cause = &Cause{Reason: mesos.TaskStatus_REASON_CONTAINER_PREEMPTED, Message: text,
+		State: f.lostState(mesos.TaskState_TASK_GONE)}
 	e.state = terminating
 	c.destroy(e)
 }
@@ -97,11 +97,11 @@ func (c *Core) preempt(p Preempt) {
 // that, unless it had ended well, or its framework had asked for its end.
 func (c *Core) underPreemption(t *task, status *mesos.TaskStatus) *mesos.TaskStatus {
 	why, state := t.exec.cause, status.GetState()
-	if why == nil || why.state == 0 || t.killed || !terminalState(state) || state == mesos.TaskState_TASK_FINISHED {
+	if why == nil || why.State == 0 || t.killed || !terminalState(state) || state == mesos.TaskState_TASK_FINISHED {
 		return status
 	}
 	status = proto.CloneOf(status)
-	status.State, status.Reason, status.Message = &why.state, &why.reason, &why.message
+	status.State, status.Reason, status.Message = &why.State, &why.Reason, &why.Message
 	status.Source, status.Limitation = mesos.TaskStatus_SOURCE_AGENT.Enum(), nil
 	return status
 }

@@ -146,6 +146,7 @@ func (c *Core) recoverFramework(s *FrameworkState, found map[containerizer.ID]ad
 func (c *Core) recoverExecutor(f *framework, s *ExecutorState, found adopted) {
 	e := &executorRun{
 		run: s.Run, kind: s.Kind, info: s.Info, framework: f, state: running, tasks: map[TaskID]*task{},
+		completed: c.newest(s.Completed), recorded: len(s.Completed), cause: s.Cause, explained: s.Cause != nil,
 	}
 	if other := f.executors[s.Run.Key.Executor]; other != nil {
 		c.note("two runs of an executor on disk; the newer one is kept", "executor", s.Run.Key.Executor)
@@ -168,6 +169,10 @@ func (c *Core) recoverExecutor(f *framework, s *ExecutorState, found adopted) {
 		c.recoverCustom(e, found)
 	default:
 		c.recoverBuiltin(e, s.Core, found)
+	}
+	if e.cause != nil && e.state < terminating { // its end was decided, and may not have been carried out
+		e.state, e.reconnect = terminating, false
+		c.destroy(e)
 	}
 }
 
@@ -200,8 +205,7 @@ func (c *Core) recoverTask(e *executorRun, s *TaskState) {
 		t.proto.StatusUpdateState, t.proto.StatusUpdateUuid = last.State, last.GetUuid()
 	}
 	if closed {
-		c.persist(RemoveTask{Run: e.run, Task: key.Task})
-		e.completed = append(e.completed, t.proto)
+		c.pass(e, t.proto)
 		return
 	}
 	e.tasks[key.Task] = t
@@ -259,7 +263,7 @@ func (c *Core) lostRun(e *executorRun, how *containerizer.Termination) {
 // recoverBuiltin resumes a built-in executor and tells it what became of its containers.
 func (c *Core) recoverBuiltin(e *executorRun, state []byte, found adopted) {
 	own, ok := found.own(e)
-	if e.kind == TaskGroup && (!ok || own.Ended != nil) && state == nil {
+	if e.kind == TaskGroup && (!ok || own.Ended != nil) && (state == nil || e.givenUp()) {
 		c.lostRun(e, own.Ended)
 		return
 	}
@@ -329,7 +333,7 @@ func (e *executorRun) started() bool {
 
 // abandon ends a built-in executor that cannot be resumed.
 func (c *Core) abandon(e *executorRun, live bool) {
-	e.cause = &cause{reason: mesos.TaskStatus_REASON_EXECUTOR_TERMINATED, message: "The executor's state on disk could not be read"}
+	e.cause = &Cause{Reason: mesos.TaskStatus_REASON_EXECUTOR_TERMINATED, Message: "The executor's state on disk could not be read"}
 	if live {
 		c.send(DestroyContainer{ID: e.run.Container})
 	}

@@ -81,10 +81,34 @@ type WriteAcknowledged struct {
 	UUID []byte
 }
 
-// RemoveTask forgets a task whose terminal update was acknowledged.
+// RemoveTask forgets a task whose terminal update was acknowledged, and all of it.
 type RemoveTask struct {
 	Run  Run
 	Task TaskID
+}
+
+// CompleteTask forgets a task whose terminal update was acknowledged, and keeps what is listed of it
+// for as long as its run is there.
+type CompleteTask struct {
+	Run  Run
+	Task *mesos.Task
+	// Kept, unless nil, is all that is to be kept of the run's completed tasks, this one included: older
+	// ones go.
+	Kept []*mesos.Task
+}
+
+// WriteCause records why the agent ends a run, before it does.
+type WriteCause struct {
+	Run   Run
+	Cause *Cause
+}
+
+// Cause is what tasks are told when their executor is ended by the agent. Without a State they
+// have FAILED.
+type Cause struct {
+	Reason  mesos.TaskStatus_Reason
+	Message string
+	State   mesos.TaskState
 }
 
 // WriteEnded marks a run whose container is gone; its tasks may still have updates.
@@ -112,6 +136,8 @@ func (WriteTask) write()          {}
 func (WriteUpdate) write()        {}
 func (WriteAcknowledged) write()  {}
 func (RemoveTask) write()         {}
+func (CompleteTask) write()       {}
+func (WriteCause) write()         {}
 func (WriteEnded) write()         {}
 func (RemoveExecutor) write()     {}
 func (WriteCompleted) write()     {}
@@ -156,7 +182,10 @@ type ExecutorState struct {
 	Info  *mesos.ExecutorInfo
 	Core  []byte // the last WriteExecutorState; nil for none
 	Ended bool
+	Cause *Cause // nil for none
 	Tasks []TaskState
+	// Completed are the tasks that have been, oldest first; some of them may be too old to be listed.
+	Completed []*mesos.Task
 }
 
 // TaskState is one task of a State.

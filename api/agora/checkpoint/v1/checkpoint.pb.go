@@ -178,6 +178,68 @@ func (x *CompletedExecutor) GetAt() int64 {
 	return 0
 }
 
+// Cause is why an agent ends an executor by itself: what its tasks are told.
+type Cause struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Reason  *v1.TaskStatus_Reason  `protobuf:"varint,1,req,name=reason,enum=mesos.v1.TaskStatus_Reason" json:"reason,omitempty"`
+	Message *string                `protobuf:"bytes,2,opt,name=message" json:"message,omitempty"`
+	// The state that the tasks end in; without one they have failed.
+	State         *v1.TaskState `protobuf:"varint,3,opt,name=state,enum=mesos.v1.TaskState" json:"state,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Cause) Reset() {
+	*x = Cause{}
+	mi := &file_agora_checkpoint_v1_checkpoint_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Cause) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Cause) ProtoMessage() {}
+
+func (x *Cause) ProtoReflect() protoreflect.Message {
+	mi := &file_agora_checkpoint_v1_checkpoint_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Cause.ProtoReflect.Descriptor instead.
+func (*Cause) Descriptor() ([]byte, []int) {
+	return file_agora_checkpoint_v1_checkpoint_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Cause) GetReason() v1.TaskStatus_Reason {
+	if x != nil && x.Reason != nil {
+		return *x.Reason
+	}
+	return v1.TaskStatus_Reason(0)
+}
+
+func (x *Cause) GetMessage() string {
+	if x != nil && x.Message != nil {
+		return *x.Message
+	}
+	return ""
+}
+
+func (x *Cause) GetState() v1.TaskState {
+	if x != nil && x.State != nil {
+		return *x.State
+	}
+	return v1.TaskState(6)
+}
+
 var File_agora_checkpoint_v1_checkpoint_proto protoreflect.FileDescriptor
 
 const file_agora_checkpoint_v1_checkpoint_proto_rawDesc = "" +
@@ -195,7 +257,11 @@ const file_agora_checkpoint_v1_checkpoint_proto_rawDesc = "" +
 	"\x04kind\x18\x03 \x02(\tR\x04kind\x12\x1c\n" +
 	"\tcontainer\x18\x04 \x02(\tR\tcontainer\x12$\n" +
 	"\x05tasks\x18\x05 \x03(\v2\x0e.mesos.v1.TaskR\x05tasks\x12\x0e\n" +
-	"\x02at\x18\x06 \x02(\x03R\x02atB4Z2agora.dev/agora/api/agora/checkpoint/v1;checkpoint"
+	"\x02at\x18\x06 \x02(\x03R\x02at\"\x81\x01\n" +
+	"\x05Cause\x123\n" +
+	"\x06reason\x18\x01 \x02(\x0e2\x1b.mesos.v1.TaskStatus.ReasonR\x06reason\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\x12)\n" +
+	"\x05state\x18\x03 \x01(\x0e2\x13.mesos.v1.TaskStateR\x05stateB4Z2agora.dev/agora/api/agora/checkpoint/v1;checkpoint"
 
 var (
 	file_agora_checkpoint_v1_checkpoint_proto_rawDescOnce sync.Once
@@ -209,28 +275,33 @@ func file_agora_checkpoint_v1_checkpoint_proto_rawDescGZIP() []byte {
 	return file_agora_checkpoint_v1_checkpoint_proto_rawDescData
 }
 
-var file_agora_checkpoint_v1_checkpoint_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_agora_checkpoint_v1_checkpoint_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_agora_checkpoint_v1_checkpoint_proto_goTypes = []any{
 	(*ResourceState)(nil),     // 0: agora.checkpoint.v1.ResourceState
 	(*CompletedExecutor)(nil), // 1: agora.checkpoint.v1.CompletedExecutor
-	(*v1.Resource)(nil),       // 2: mesos.v1.Resource
-	(*v1.Operation)(nil),      // 3: mesos.v1.Operation
-	(*v1.FrameworkInfo)(nil),  // 4: mesos.v1.FrameworkInfo
-	(*v1.ExecutorInfo)(nil),   // 5: mesos.v1.ExecutorInfo
-	(*v1.Task)(nil),           // 6: mesos.v1.Task
+	(*Cause)(nil),             // 2: agora.checkpoint.v1.Cause
+	(*v1.Resource)(nil),       // 3: mesos.v1.Resource
+	(*v1.Operation)(nil),      // 4: mesos.v1.Operation
+	(*v1.FrameworkInfo)(nil),  // 5: mesos.v1.FrameworkInfo
+	(*v1.ExecutorInfo)(nil),   // 6: mesos.v1.ExecutorInfo
+	(*v1.Task)(nil),           // 7: mesos.v1.Task
+	(v1.TaskStatus_Reason)(0), // 8: mesos.v1.TaskStatus.Reason
+	(v1.TaskState)(0),         // 9: mesos.v1.TaskState
 }
 var file_agora_checkpoint_v1_checkpoint_proto_depIdxs = []int32{
-	2, // 0: agora.checkpoint.v1.ResourceState.resources:type_name -> mesos.v1.Resource
-	3, // 1: agora.checkpoint.v1.ResourceState.operations:type_name -> mesos.v1.Operation
-	2, // 2: agora.checkpoint.v1.ResourceState.removing:type_name -> mesos.v1.Resource
-	4, // 3: agora.checkpoint.v1.CompletedExecutor.framework:type_name -> mesos.v1.FrameworkInfo
-	5, // 4: agora.checkpoint.v1.CompletedExecutor.executor:type_name -> mesos.v1.ExecutorInfo
-	6, // 5: agora.checkpoint.v1.CompletedExecutor.tasks:type_name -> mesos.v1.Task
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	3, // 0: agora.checkpoint.v1.ResourceState.resources:type_name -> mesos.v1.Resource
+	4, // 1: agora.checkpoint.v1.ResourceState.operations:type_name -> mesos.v1.Operation
+	3, // 2: agora.checkpoint.v1.ResourceState.removing:type_name -> mesos.v1.Resource
+	5, // 3: agora.checkpoint.v1.CompletedExecutor.framework:type_name -> mesos.v1.FrameworkInfo
+	6, // 4: agora.checkpoint.v1.CompletedExecutor.executor:type_name -> mesos.v1.ExecutorInfo
+	7, // 5: agora.checkpoint.v1.CompletedExecutor.tasks:type_name -> mesos.v1.Task
+	8, // 6: agora.checkpoint.v1.Cause.reason:type_name -> mesos.v1.TaskStatus.Reason
+	9, // 7: agora.checkpoint.v1.Cause.state:type_name -> mesos.v1.TaskState
+	8, // [8:8] is the sub-list for method output_type
+	8, // [8:8] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_agora_checkpoint_v1_checkpoint_proto_init() }
@@ -244,7 +315,7 @@ func file_agora_checkpoint_v1_checkpoint_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agora_checkpoint_v1_checkpoint_proto_rawDesc), len(file_agora_checkpoint_v1_checkpoint_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
