@@ -73,6 +73,31 @@ func (c *Core) collect(e *executorRun) {
 		f.completed = append(f.completed[:0:0], f.completed[over:]...)
 	}
 	c.collectFramework(f)
+	c.boundPast()
+}
+
+// boundPast forgets completed executors, the oldest first, while more of their tasks are listed than an agent keeps.
+func (c *Core) boundPast() {
+	over := -c.config.Limits.PastTasks
+	all := slices.Clone(c.completed)
+	for _, id := range sorted(c.frameworks) {
+		all = append(all, c.frameworks[id])
+	}
+	for _, f := range all {
+		for _, e := range f.completed {
+			over += len(e.completed)
+		}
+	}
+	for _, f := range all {
+		n := 0
+		for ; over > 0 && n < len(f.completed); n++ {
+			over -= len(f.completed[n].completed)
+		}
+		if n > 0 {
+			c.unlist(f.completed[:n])
+			f.completed = append(f.completed[:0:0], f.completed[n:]...)
+		}
+	}
 }
 
 // keep lists an executor among the completed ones, for a restarted agent, too, unless its sandbox goes
@@ -106,6 +131,7 @@ func (c *Core) recoverCompleted(s *CompletedExecutor) {
 	if f == nil {
 		f = &framework{id: id, executors: map[ExecutorID]*executorRun{}}
 	}
+	shareAll(s.Tasks)
 	f.info = s.Framework
 	f.completed = append(f.completed, &executorRun{run: s.Run, kind: s.Kind, info: s.Info, framework: f, state: terminated,
 		completed: s.Tasks})

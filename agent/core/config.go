@@ -74,6 +74,7 @@ type Limits struct {
 	CompletedFrameworks int // 50
 	CompletedExecutors  int // 150 per framework
 	CompletedTasks      int // 200 per executor
+	PastTasks           int // 100,000 of completed executors, in all; Mesos has no such bound
 }
 
 func (c Config) withDefaults() Config {
@@ -86,6 +87,7 @@ func (c Config) withDefaults() Config {
 	orCount(&c.Limits.CompletedFrameworks, 50)
 	orCount(&c.Limits.CompletedExecutors, 150)
 	orCount(&c.Limits.CompletedTasks, 200)
+	orCount(&c.Limits.PastTasks, 100_000)
 	if c.SandboxMount == "" {
 		c.SandboxMount = "/mnt/mesos/sandbox"
 	}

@@ -100,6 +100,7 @@ func (c *Core) recover(r Recovered) {
 			c.send(DestroyContainer{ID: have.ID})
 		}
 	}
+	c.boundPast()
 	c.pump()
 	if c.drain != nil {
 		c.killAll() // the process may have died between the drain and the kills
@@ -153,6 +154,7 @@ func (c *Core) recoverExecutor(f *framework, s *ExecutorState, found adopted) {
 		c.persist(RemoveExecutor{Run: s.Run})
 		return
 	}
+	shareAll(e.completed)
 	f.executors[s.Run.Key.Executor] = e
 	for i := range s.Tasks {
 		c.recoverTask(e, &s.Tasks[i])

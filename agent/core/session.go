@@ -21,6 +21,10 @@ const (
 // maxBackoff caps the delays of registration (mesos.md §1.4).
 const maxBackoff = time.Minute
 
+// toldTasks bounds the tasks of a completed framework that a master is told of: as many as one lists
+// (--max_completed_tasks_per_framework), so that a registration has a bound, too.
+const toldTasks = 1000
+
 // session is the state of the link.
 type session struct {
 	phase       phase
@@ -172,6 +176,9 @@ func (c *Core) reregister(version string) *link.Reregister {
 		done := &link.CompletedFramework{Framework: f.info}
 		for _, e := range f.completed {
 			done.Tasks = append(done.Tasks, e.completed...)
+		}
+		if over := len(done.Tasks) - toldTasks; over > 0 {
+			done.Tasks = done.Tasks[over:]
 		}
 		m.CompletedFrameworks = append(m.CompletedFrameworks, done)
 	}

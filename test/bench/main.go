@@ -56,6 +56,7 @@ var budgets = []budget{
 	{"P10", (*suite).streams},
 	{"checks", (*suite).checks},
 	{"recovery", (*suite).recovery},
+	{"past", (*suite).past},
 }
 
 // suite is one run.

@@ -138,3 +138,32 @@ func (s *separate) await(began time.Time, satisfied func(vitalSigns) bool) (time
 	s.kill()
 	return 0, fmt.Errorf("agent %s: not as expected after %s: %s", s.address, patience, s.said)
 }
+
+// completed counts the completed tasks that the agent lists.
+func (s *separate) completed() (n int, err error) {
+	response, err := http.Get("http://" + s.address + "/state")
+	if err != nil {
+		return 0, err
+	}
+	defer response.Body.Close()
+	type executor struct {
+		Tasks []struct{} `json:"completed_tasks"`
+	}
+	type framework struct {
+		Executors []executor `json:"executors"`
+		Completed []executor `json:"completed_executors"`
+	}
+	var state struct {
+		Frameworks []framework `json:"frameworks"`
+		Completed  []framework `json:"completed_frameworks"`
+	}
+	if err := json.NewDecoder(response.Body).Decode(&state); err != nil {
+		return 0, err
+	}
+	for _, f := range append(state.Frameworks, state.Completed...) {
+		for _, e := range append(f.Executors, f.Completed...) {
+			n += len(e.Tasks)
+		}
+	}
+	return n, nil
+}
