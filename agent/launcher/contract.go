@@ -37,14 +37,17 @@ type Request struct {
 	Pause bool
 }
 
-// Overlay is a root file system of layers, the lowest first.
+// Overlay is a root file system of layers, the lowest first. Upper and Work are new: those of
+// one container are never mounted again.
 type Overlay struct {
 	Lower       []string
 	Upper, Work string
 }
 
 // Data are the options that the overlay is mounted with. The kernel takes a page of them, and
-// no path in which it would see a separator.
+// no path in which it would see a separator. An upper layer does not outlive its container, so
+// nothing of it is synced: without the option volatile the end of a container, and each fsync in it,
+// waits until everything that anybody has written to that disk is there.
 func (o Overlay) Data() (string, error) {
 	for _, dir := range append([]string{o.Upper, o.Work}, o.Lower...) {
 		if strings.ContainsAny(dir, ",:\\") {
@@ -55,7 +58,7 @@ func (o Overlay) Data() (string, error) {
 	slices.Reverse(lower)
 	data := "lowerdir=" + strings.Join(lower, ":")
 	if o.Upper != "" {
-		data += ",upperdir=" + o.Upper + ",workdir=" + o.Work
+		data += ",upperdir=" + o.Upper + ",workdir=" + o.Work + ",volatile"
 	}
 	if len(data) >= 4096 {
 		return "", fmt.Errorf("%d layers: their paths need %d bytes, and a mount takes 4095", len(o.Lower), len(data))

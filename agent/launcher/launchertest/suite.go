@@ -83,12 +83,10 @@ func childrenDie(r *Rig) {
 }
 
 func outputAppended(r *Rig) {
-	request := r.Request("again", "echo one; echo two >&2")
+	request, later := r.Request("first", "echo one; echo two >&2"), r.Request("later", "echo one; echo two >&2")
 	r.Run(request)
-	if err := r.Remove(r.Context(), "again"); err != nil {
-		r.T.Fatal(err)
-	}
-	if _, out := r.Run(request); out != "one\none\ntwo\ntwo\n" {
+	later.Stdout, later.Stderr = request.Stdout, request.Stderr
+	if _, out := r.Run(later); out != "one\none\ntwo\ntwo\n" {
 		r.T.Errorf("output %q, want both runs'", out)
 	}
 }

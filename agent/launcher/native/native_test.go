@@ -22,3 +22,11 @@ func open(t testing.TB, dir string) (launcher.Launcher, func()) {
 func TestNativeLauncherKeepsTheContract(t *testing.T) { launchertest.Run(t, open) }
 
 func TestUserNamespacesKeepTheContract(t *testing.T) { launchertest.RunWithUserNamespaces(t, open) }
+
+// TestNothingOfAnUpperLayerIsSynced: the end of a container would wait for all that is written to that disk.
+func TestNothingOfAnUpperLayerIsSynced(t *testing.T) {
+	r := launchertest.NewRig(t, open)
+	if exit, out := r.Run(r.Request("volatile", `grep '^overlay / ' /proc/mounts | grep -w volatile && echo kept > /file && cat /file`)); exit.Status != 0 {
+		t.Errorf("exit %+v: %s", exit, out)
+	}
+}
