@@ -63,7 +63,7 @@ func (a *Agent) coreConfig() (core.Config, error) {
 	}
 	ip, _ := c.advertised()
 	out := core.Config{
-		Info: info, Version: c.Version, Endpoint: a.Address(), IP: ip, IP6: c.IP6, DefaultContainer: container, Features: features, Sandbox: a.paths.Sandbox, Volume: a.paths.Volume,
+		Info: info, Version: c.Version, Endpoint: a.Address(), IP: ip, AdvertisedIP: c.Told.AdvertiseIP, IP6: c.IP6, DefaultContainer: container, Features: features, Sandbox: a.paths.Sandbox, Volume: a.paths.Volume,
 		Executors: Executors{}, NewUUID: func() [16]byte { return uuid.New() }, Random: rand.Float64,
 		Boot: boot, Environment: environment, CustomEnvironment: c.executorTLS(), SandboxMount: c.SandboxDirectory, SwitchUser: c.SwitchUser,
 		Reconfiguration: core.Policy(c.ReconfigurationPolicy),

@@ -17,6 +17,8 @@ type Config struct {
 	// Endpoint is "ip:port", IP its first half.
 	Endpoint string
 	IP       string
+	// AdvertisedIP is told to the master where others do not reach the agent at the address of its link; empty: they do.
+	AdvertisedIP string
 	// IP6 is told of containers on the host's network, beside IP; empty: none.
 	IP6 string
 	// DefaultContainer is that of executors which have none; nil: none.

@@ -129,10 +129,19 @@ func (c *Core) register() {
 	if c.info.GetId() == nil {
 		c.toMaster(&link.FromAgent{Message: &link.FromAgent_Register{Register: &link.Register{
 			Agent: c.info, Version: &version, Capabilities: Capabilities(c.config.Features), CheckpointedResources: c.checkpointed(),
+			AdvertisedIp: c.advertisedIP(),
 		}}})
 		return
 	}
 	c.toMaster(&link.FromAgent{Message: &link.FromAgent_Reregister{Reregister: c.reregister(version)}})
+}
+
+// advertisedIP is for the master; nil: the address of the link holds.
+func (c *Core) advertisedIP() *string {
+	if c.config.AdvertisedIP == "" {
+		return nil
+	}
+	return &c.config.AdvertisedIP
 }
 
 // Capabilities are those that the master is told of an agent: all, or those of only.
@@ -154,7 +163,7 @@ func Capabilities(only map[mesos.AgentInfo_Capability_Type]bool) (out []*mesos.A
 func (c *Core) reregister(version string) *link.Reregister {
 	m := &link.Reregister{
 		Agent: c.info, Version: &version, Capabilities: Capabilities(c.config.Features),
-		CheckpointedResources: c.checkpointed(), Operations: c.operations.records(), DrainConfig: c.drain,
+		CheckpointedResources: c.checkpointed(), Operations: c.operations.records(), DrainConfig: c.drain, AdvertisedIp: c.advertisedIP(),
 	}
 	for _, id := range sorted(c.frameworks) {
 		f := c.frameworks[id]

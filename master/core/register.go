@@ -2,6 +2,7 @@ package core
 
 import (
 	"bytes"
+	"strings"
 
 	"agora.dev/agora/api/agora/link/v1"
 	"agora.dev/agora/api/mesos/v1"
@@ -19,8 +20,16 @@ const (
 	agentTransition = "The registry is being told about this agent"
 )
 
+// advertise has others told the address that the agent names, if it looks like one; else they are told that of the connection.
+func (l *agentLink) advertise(ip string) {
+	if ip != "" && len(ip) <= len("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255") && strings.Trim(ip, "0123456789abcdefABCDEF.:") == "" {
+		l.ip = ip
+	}
+}
+
 // register admits a new agent: first in the registry, then in memory.
 func (c *Core) register(l *agentLink, m *link.Register) {
+	l.advertise(m.GetAdvertisedIp())
 	switch {
 	case l.agent != nil:
 		c.registered(l.agent)
@@ -124,6 +133,7 @@ func (c *Core) machineDown(l *agentLink, info *mesos.AgentInfo) bool {
 
 // reregister takes an agent back, with all that it has.
 func (c *Core) reregister(l *agentLink, m *link.Reregister) {
+	l.advertise(m.GetAdvertisedIp())
 	id := AgentID(m.GetAgent().GetId().GetValue())
 	switch {
 	case l.registering:

@@ -645,8 +645,10 @@ type Register struct {
 	Version               *string                    `protobuf:"bytes,3,req,name=version" json:"version,omitempty"`
 	Capabilities          []*v1.AgentInfo_Capability `protobuf:"bytes,4,rep,name=capabilities" json:"capabilities,omitempty"`
 	ResourceVersion       []byte                     `protobuf:"bytes,5,opt,name=resource_version,json=resourceVersion" json:"resource_version,omitempty"`
-	unknownFields         protoimpl.UnknownFields
-	sizeCache             protoimpl.SizeCache
+	// The address that others are told, where it is not that of the connection.
+	AdvertisedIp  *string `protobuf:"bytes,6,opt,name=advertised_ip,json=advertisedIp" json:"advertised_ip,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Register) Reset() {
@@ -714,6 +716,13 @@ func (x *Register) GetResourceVersion() []byte {
 	return nil
 }
 
+func (x *Register) GetAdvertisedIp() string {
+	if x != nil && x.AdvertisedIp != nil {
+		return *x.AdvertisedIp
+	}
+	return ""
+}
+
 // Reregister tells a master everything that the agent knows. The master keeps no
 // task on disk: after a failover these messages are its only source.
 type Reregister struct {
@@ -734,8 +743,10 @@ type Reregister struct {
 	Operations          []*v1.Operation       `protobuf:"bytes,9,rep,name=operations" json:"operations,omitempty"`
 	CompletedFrameworks []*CompletedFramework `protobuf:"bytes,10,rep,name=completed_frameworks,json=completedFrameworks" json:"completed_frameworks,omitempty"`
 	DrainConfig         *v1.DrainConfig       `protobuf:"bytes,11,opt,name=drain_config,json=drainConfig" json:"drain_config,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	// As in Register.
+	AdvertisedIp  *string `protobuf:"bytes,12,opt,name=advertised_ip,json=advertisedIp" json:"advertised_ip,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Reregister) Reset() {
@@ -843,6 +854,13 @@ func (x *Reregister) GetDrainConfig() *v1.DrainConfig {
 		return x.DrainConfig
 	}
 	return nil
+}
+
+func (x *Reregister) GetAdvertisedIp() string {
+	if x != nil && x.AdvertisedIp != nil {
+		return *x.AdvertisedIp
+	}
+	return ""
 }
 
 // CompletedFramework is a framework with no live executor on the agent.
@@ -2481,13 +2499,14 @@ const file_agora_link_v1_link_proto_rawDesc = "" +
 	"\amessage\"?\n" +
 	"\tOpenRelay\x12\x14\n" +
 	"\x05token\x18\x01 \x02(\tR\x05token\x12\x1c\n" +
-	"\tprincipal\x18\x02 \x01(\tR\tprincipal\"\x89\x02\n" +
+	"\tprincipal\x18\x02 \x01(\tR\tprincipal\"\xae\x02\n" +
 	"\bRegister\x12)\n" +
 	"\x05agent\x18\x01 \x02(\v2\x13.mesos.v1.AgentInfoR\x05agent\x12I\n" +
 	"\x16checkpointed_resources\x18\x02 \x03(\v2\x12.mesos.v1.ResourceR\x15checkpointedResources\x12\x18\n" +
 	"\aversion\x18\x03 \x02(\tR\aversion\x12B\n" +
 	"\fcapabilities\x18\x04 \x03(\v2\x1e.mesos.v1.AgentInfo.CapabilityR\fcapabilities\x12)\n" +
-	"\x10resource_version\x18\x05 \x01(\fR\x0fresourceVersion\"\xe5\x04\n" +
+	"\x10resource_version\x18\x05 \x01(\fR\x0fresourceVersion\x12#\n" +
+	"\radvertised_ip\x18\x06 \x01(\tR\fadvertisedIp\"\x8a\x05\n" +
 	"\n" +
 	"Reregister\x12)\n" +
 	"\x05agent\x18\x01 \x02(\v2\x13.mesos.v1.AgentInfoR\x05agent\x12I\n" +
@@ -2505,7 +2524,8 @@ const file_agora_link_v1_link_proto_rawDesc = "" +
 	"operations\x12T\n" +
 	"\x14completed_frameworks\x18\n" +
 	" \x03(\v2!.agora.link.v1.CompletedFrameworkR\x13completedFrameworks\x128\n" +
-	"\fdrain_config\x18\v \x01(\v2\x15.mesos.v1.DrainConfigR\vdrainConfig\"q\n" +
+	"\fdrain_config\x18\v \x01(\v2\x15.mesos.v1.DrainConfigR\vdrainConfig\x12#\n" +
+	"\radvertised_ip\x18\f \x01(\tR\fadvertisedIp\"q\n" +
 	"\x12CompletedFramework\x125\n" +
 	"\tframework\x18\x01 \x02(\v2\x17.mesos.v1.FrameworkInfoR\tframework\x12$\n" +
 	"\x05tasks\x18\x02 \x03(\v2\x0e.mesos.v1.TaskR\x05tasks\":\n" +

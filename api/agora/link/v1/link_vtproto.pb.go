@@ -724,6 +724,13 @@ func (m *Register) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.AdvertisedIp != nil {
+		i -= len(*m.AdvertisedIp)
+		copy(dAtA[i:], *m.AdvertisedIp)
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(len(*m.AdvertisedIp)))
+		i--
+		dAtA[i] = 0x32
+	}
 	if m.ResourceVersion != nil {
 		i -= len(m.ResourceVersion)
 		copy(dAtA[i:], m.ResourceVersion)
@@ -808,6 +815,13 @@ func (m *Reregister) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.AdvertisedIp != nil {
+		i -= len(*m.AdvertisedIp)
+		copy(dAtA[i:], *m.AdvertisedIp)
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(len(*m.AdvertisedIp)))
+		i--
+		dAtA[i] = 0x62
 	}
 	if m.DrainConfig != nil {
 		size, err := m.DrainConfig.MarshalToSizedBufferVT(dAtA[:i])
@@ -3004,6 +3018,10 @@ func (m *Register) SizeVT() (n int) {
 		l = len(m.ResourceVersion)
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 	}
+	if m.AdvertisedIp != nil {
+		l = len(*m.AdvertisedIp)
+		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -3070,6 +3088,10 @@ func (m *Reregister) SizeVT() (n int) {
 	}
 	if m.DrainConfig != nil {
 		l = m.DrainConfig.SizeVT()
+		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
+	}
+	if m.AdvertisedIp != nil {
+		l = len(*m.AdvertisedIp)
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 	}
 	n += len(m.unknownFields)
@@ -5214,6 +5236,39 @@ func (m *Register) UnmarshalVT(dAtA []byte) error {
 				m.ResourceVersion = []byte{}
 			}
 			iNdEx = postIndex
+		case 6:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field AdvertisedIp", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			s := string(dAtA[iNdEx:postIndex])
+			m.AdvertisedIp = &s
+			iNdEx = postIndex
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])
@@ -5650,6 +5705,39 @@ func (m *Reregister) UnmarshalVT(dAtA []byte) error {
 			if err := m.DrainConfig.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
 				return err
 			}
+			iNdEx = postIndex
+		case 12:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field AdvertisedIp", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			s := string(dAtA[iNdEx:postIndex])
+			m.AdvertisedIp = &s
 			iNdEx = postIndex
 		default:
 			iNdEx = preIndex
