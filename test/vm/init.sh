@@ -38,7 +38,7 @@ cd /tmp
 run() {
   name=$1 what=$(echo "$3" | tr -c 'A-Za-z0-9\n' - | sed 's/--*/-/g; s/^-//; s/-$//') && shift
   what=${what:-all}
-  if "/tests/$name" -test.v -test.timeout 240s "$@" > "/tmp/$name.$what" 2>&1; then verdict=passed; else verdict=failed; fi
+  if "/tests/$name" -test.v -test.timeout 600s "$@" > "/tmp/$name.$what" 2>&1; then verdict=passed; else verdict=failed; fi
   until mkdir /tmp/console 2> /dev/null; do sleep 0.1; done
   cat "/tmp/$name.$what"
   echo "VM: $name $what $verdict"

@@ -59,7 +59,7 @@ fi
 log=$cache/console.log
 # Emulated, since a nested KVM may fail in the midst of a boot; VM_ACCEL=kvm is quicker.
 echo "test-vm: booting $(basename "$kernel"), cgroup v2; console in ${log#"$PWD"/}"
-timeout -k 5 "${VM_TIMEOUT:-900}" qemu-system-x86_64 -accel "${VM_ACCEL:-tcg,thread=multi}" -cpu max -smp 2 -m 1536 -nographic -no-reboot -nodefaults \
+timeout -k 5 "${VM_TIMEOUT:-1500}" qemu-system-x86_64 -accel "${VM_ACCEL:-tcg,thread=multi}" -cpu max -smp 2 -m 1536 -nographic -no-reboot -nodefaults \
   -serial stdio -kernel "$kernel" -initrd "$cache/initramfs.gz" "${disk[@]}" \
   -append "console=ttyS0 quiet panic=-1 loglevel=3" < /dev/null > "$log" 2>&1 || true
 sed -i 's/\r//g' "$log"
