@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -288,7 +289,8 @@ func (a *Agent) Run(ctx context.Context) error {
 			works.watch(c.ID) // the core hears of an ended root like of any other
 		}
 		garbage.find(runCtx, a.config.WorkDir, a.sandboxes(), a.ended())
-		a.recovered = nil // the core has it
+		a.recovered = nil    // the core has it
+		debug.FreeOSMemory() // what was read of the past is much more than what is kept
 		garbage.run(runCtx)
 	})
 	api := a.api()

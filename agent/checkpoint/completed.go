@@ -43,6 +43,7 @@ func (r *reader) completed(state *core.State) error {
 		if !ok {
 			continue
 		}
+		core.Share(m.GetTasks())
 		state.Completed = append(state.Completed, &core.CompletedExecutor{
 			Run: core.Run{Key: core.ExecutorKey{Framework: core.FrameworkID(m.GetFramework().GetId().GetValue()),
 				Executor: core.ExecutorID(m.GetExecutor().GetExecutorId().GetValue())}, Container: containerizer.ID(m.GetContainer())},

@@ -32,6 +32,7 @@ func (s *Store) completeTask(w core.CompleteTask) error {
 
 // past reads the completed tasks of a run, oldest first.
 func (r *reader) past(e *core.ExecutorState, dir string) error {
+	defer func() { core.Share(e.Completed) }()
 	return r.records(filepath.Join(dir, fileCompleted), func(data []byte) (int, error) {
 		return eachRecord(data, func(body []byte) error {
 			if body[0] != recordCompleted {

@@ -7,8 +7,7 @@ import (
 	mesos "agora.dev/agora/api/mesos/v1"
 )
 
-// share has a task that was read from disk, and that nobody knows yet, use the messages of an earlier one of its
-// executor where they say the same: identifiers, resources and the container are most of what a task costs.
+// share has a task use the messages of an earlier one where they say the same: identifiers, resources and the container are most of what a task costs.
 func share(t, earlier *mesos.Task) {
 	if earlier == nil {
 		earlier = &mesos.Task{}
@@ -49,8 +48,9 @@ func share(t, earlier *mesos.Task) {
 	}
 }
 
-// shareAll is share for the completed tasks of an executor.
-func shareAll(tasks []*mesos.Task) {
+// Share has completed tasks of one executor, read from disk and known to nobody yet, keep what they have in common
+// once.
+func Share(tasks []*mesos.Task) {
 	var earlier *mesos.Task
 	for _, t := range tasks {
 		share(t, earlier)

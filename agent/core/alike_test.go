@@ -35,14 +35,10 @@ func pastOf(framework, executor string, tasks int) *core.CompletedExecutor {
 
 func frameworkInfo(id string) *mesos.FrameworkInfo { return framework(id) }
 
-// TestTasksOfThePastShareWhatTheySay restarts an agent with a past: it lists what was written, and keeps what tasks
-// have in common once.
+// Tasks that share say what they said before.
 func TestTasksOfThePastShareWhatTheySay(t *testing.T) {
-	w := newWorld(t)
-	w.disk.Apply(core.WriteCompleted{Completed: pastOf("f", "e", 4)})
-	want := pastOf("f", "e", 4).Tasks
-	w.do([]string{"start"})
-	got := w.core.Snapshot().Completed[0].Completed[0].Completed
+	want, got := pastOf("f", "e", 4).Tasks, pastOf("f", "e", 4).Tasks
+	core.Share(got)
 	for i := range want {
 		if !proto.Equal(got[i], want[i]) {
 			t.Errorf("task %d is %v, want %v", i, got[i], want[i])
@@ -63,21 +59,24 @@ func TestTasksOfThePastShareWhatTheySay(t *testing.T) {
 func TestThePastOfAnAgentIsBounded(t *testing.T) {
 	w := newWorld(t)
 	w.disk.Apply(core.WriteAgent{Info: &mesos.AgentInfo{Hostname: proto.String("host"), Port: proto.Int32(5051), Resources: machine(), Id: &mesos.AgentID{Value: str("S0")}}})
+	tasks := pastOf("any", "any", 200).Tasks // whose they are does not matter here
 	for f := range 6 {
 		for e := range 100 {
-			w.disk.Apply(core.WriteCompleted{Completed: pastOf(fmt.Sprintf("f%d", f), fmt.Sprintf("e%d", e), 200)})
+			done := pastOf(fmt.Sprintf("f%d", f), fmt.Sprintf("e%d", e), 0)
+			done.Tasks = tasks
+			w.disk.Apply(core.WriteCompleted{Completed: done})
 		}
 	}
 	w.do([]string{"start"})
-	tasks, executors := 0, 0
+	listed, executors := 0, 0
 	for _, f := range w.core.Snapshot().Completed {
 		for _, e := range f.Completed {
 			executors++
-			tasks += len(e.Completed)
+			listed += len(e.Completed)
 		}
 	}
-	if tasks != 100_000 || len(w.disk.Completed) != executors {
-		t.Errorf("%d tasks of %d executors are listed and %d executors are on disk, want 100,000 of 500", tasks, executors, len(w.disk.Completed))
+	if listed != 100_000 || len(w.disk.Completed) != executors {
+		t.Errorf("%d tasks of %d executors are listed and %d executors are on disk, want 100,000 of 500", listed, executors, len(w.disk.Completed))
 	}
 	if oldest := w.disk.Completed[0].Run.Key.Framework; oldest != "f1" {
 		t.Errorf("the oldest is of %s, want f1", oldest)

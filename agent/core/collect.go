@@ -131,7 +131,6 @@ func (c *Core) recoverCompleted(s *CompletedExecutor) {
 	if f == nil {
 		f = &framework{id: id, executors: map[ExecutorID]*executorRun{}}
 	}
-	shareAll(s.Tasks)
 	f.info = s.Framework
 	f.completed = append(f.completed, &executorRun{run: s.Run, kind: s.Kind, info: s.Info, framework: f, state: terminated,
 		completed: s.Tasks})

@@ -154,7 +154,6 @@ func (c *Core) recoverExecutor(f *framework, s *ExecutorState, found adopted) {
 		c.persist(RemoveExecutor{Run: s.Run})
 		return
 	}
-	shareAll(e.completed)
 	f.executors[s.Run.Key.Executor] = e
 	for i := range s.Tasks {
 		c.recoverTask(e, &s.Tasks[i])
