@@ -151,8 +151,11 @@ func (c *Containerizer) lowerLater(b *box) {
 	c.mu.Lock()
 	wanted, s := b.lower, b.state
 	c.mu.Unlock()
+	if wanted == nil {
+		return
+	}
 	group, ok := c.group(s)
-	if wanted == nil || !ok {
+	if !ok {
 		return
 	}
 	later, err := group.SetLive(wanted)
