@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -77,6 +78,9 @@ type Config struct {
 	Shown map[string]string
 }
 
+// standardSandbox is where containers with an image see their sandbox.
+const standardSandbox = "/mnt/mesos/sandbox"
+
 // defaultIP is where an agent listens that was told nothing.
 const defaultIP = "127.0.0.1"
 
@@ -87,7 +91,7 @@ func Default() Config {
 		ExecutorRegistrationTimeout: time.Minute, ExecutorReregistrationTimeout: 2 * time.Second,
 		ExecutorShutdownGracePeriod: 5 * time.Second, RecoveryTimeout: 15 * time.Minute,
 		RegistrationBackoffFactor: time.Second, GCDelay: 7 * 24 * time.Hour, GCDiskHeadroom: 0.1, DiskWatchInterval: time.Minute, HTTPHeartbeatInterval: 30 * time.Second,
-		AuthenticateHTTPExecutors: true, SwitchUser: os.Geteuid() == 0, SandboxDirectory: "/mnt/mesos/sandbox",
+		AuthenticateHTTPExecutors: true, SwitchUser: os.Geteuid() == 0, SandboxDirectory: standardSandbox,
 		ContainerizerOptions: defaultContainerizers(), LoggerOptions: defaultLogger(), SystemdOptions: defaultSystemd(), ImageOptions: defaultImages(), IsolatorOptions: defaultIsolators(), NetworkOptions: defaultNetworks(),
 		OversubscriptionOptions: defaultOversubscription(), MaxCompletedExecutors: 150, DefaultRole: "*",
 		Version: "1.11.0", Access: access.Default(), Told: endpoint.Default(),
@@ -170,6 +174,10 @@ func (c *Config) Check() error {
 	}
 	if !(c.GCDiskHeadroom >= 0 && c.GCDiskHeadroom <= 1) {
 		return fmt.Errorf("--gc_disk_headroom=%g is not from 0 to 1", c.GCDiskHeadroom)
+	}
+	c.SandboxDirectory = cmp.Or(c.SandboxDirectory, standardSandbox)
+	if dir := c.SandboxDirectory; !filepath.IsAbs(dir) || filepath.Clean(dir) != dir || dir == "/" {
+		return fmt.Errorf("--sandbox_directory=%s: give an absolute path, as /mnt/mesos/sandbox", dir)
 	}
 	if c.DiskWatchInterval <= 0 {
 		return fmt.Errorf("--disk_watch_interval=%s must be positive", c.DiskWatchInterval)

@@ -106,7 +106,7 @@ func New(ctx context.Context, config agent.Config, log *slog.Logger) (*Stack, er
 	c, err := linux.New(linux.Config{Launcher: held.launcher, Images: provisioner{store, secrets.Files{Dir: config.SecretsDir}, config.IgnoreImageRuntime}, Fetcher: fetch, Networks: networks.Isolator,
 		Secrets:   secrets.Files{Dir: config.SecretsDir},
 		HostPaths: linux.HostPaths{Allow: agent.Directories(config.HostPathAllow), Create: agent.Directories(config.HostPathCreate)},
-		Backend:   backend, Layers: store.Dir(), Dir: filepath.Join(runtimeDir(config), "containerizer"), Cgroups: group, Isolation: isolators, Output: output, Log: log})
+		Backend:   backend, Layers: store.Dir(), Dir: filepath.Join(runtimeDir(config), "containerizer"), Cgroups: group, Isolation: isolators, Output: output, SandboxDirectory: config.SandboxDirectory, Log: log})
 	if err != nil {
 		return nil, errors.Join(err, held.stop(ctx), held.close(), networks.close())
 	}

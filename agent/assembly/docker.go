@@ -21,7 +21,7 @@ func compose(ctx context.Context, config agent.Config, own *linux.Containerizer,
 	given.Socket, given.Agent, given.Dir = config.DockerSocket, name(config.WorkDir), filepath.Join(runtimeDir(config), "docker")
 	given.RemoveDelay, given.KeepOrphans = config.DockerRemoveDelay, !config.DockerKillOrphans
 	given.Rules = docker.Rules{Privileged: config.DockerAllowPrivileged, HostPaths: agent.Directories(config.HostPathAllow),
-		CFS: config.CgroupsEnableCFS, CgroupParent: config.DockerCgroupParent}
+		CFS: config.CgroupsEnableCFS, CgroupParent: config.DockerCgroupParent, Sandbox: config.SandboxDirectory}
 	engine, err := docker.New(ctx, given)
 	if err != nil {
 		return nil, nil, err

@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -15,7 +16,7 @@ import (
 	mesos "agora.dev/agora/api/mesos/v1"
 )
 
-// SandboxInContainer is where a container sees its sandbox (Mesos flag --sandbox_directory).
+// SandboxInContainer is where a container sees its sandbox, if the operator says nothing (Mesos flag --sandbox_directory).
 const SandboxInContainer = "/mnt/mesos/sandbox"
 
 const mib = 1 << 20
@@ -38,6 +39,7 @@ type description struct {
 
 // describe turns a specification into the Engine's words. It touches nothing.
 func describe(spec containerizer.Spec, agent string, rules Rules) (client.ContainerCreateOptions, error) {
+	rules.Sandbox = cmp.Or(rules.Sandbox, SandboxInContainer)
 	d := description{spec: spec, rules: rules, nets: &network.EndpointSettings{},
 		config: &container.Config{Image: spec.Container.GetDocker().GetImage(), Hostname: spec.Hostname, User: spec.Command.GetUser(),
 			Labels: map[string]string{labelAgent: agent, labelContainer: string(spec.ID)}, Tty: spec.Container.GetTtyInfo() != nil},
@@ -91,7 +93,7 @@ func (d *description) environment() error {
 	for name, value := range d.spec.Env {
 		vars[name] = value
 	}
-	vars["MESOS_SANDBOX"] = SandboxInContainer
+	vars["MESOS_SANDBOX"] = d.rules.Sandbox
 	vars["MESOS_CONTAINER_NAME"] = name(d.spec.ID)
 	for _, v := range d.spec.Command.GetEnvironment().GetVariables() {
 		if v.GetType() == mesos.Environment_Variable_SECRET {

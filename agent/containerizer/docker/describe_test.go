@@ -76,6 +76,20 @@ func TestParametersAreThoseOfDockerRun(t *testing.T) {
 	}
 }
 
+func TestSandboxIsWhereTheOperatorSays(t *testing.T) {
+	for said, want := range map[string]string{"": "/mnt/mesos/sandbox", "/box": "/box"} {
+		got, err := describe(dockerSpec(func(s *containerizer.Spec) {
+			s.Sandbox, s.Persistent = "/host", []containerizer.PersistentVolume{{ID: "v", Source: "/data", ContainerPath: "below"}}
+		}), "a", Rules{Sandbox: said})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m := got.HostConfig.Mounts; m[0].Target != want || m[1].Target != want+"/below" || !slices.Contains(got.Config.Env, "MESOS_SANDBOX="+want) {
+			t.Errorf("%q: %+v, %q", said, m, got.Config.Env)
+		}
+	}
+}
+
 func TestWhatCannotBeSaidIsRefusedByName(t *testing.T) {
 	network := func(mode mesos.ContainerInfo_DockerInfo_Network, names ...string) func(*containerizer.Spec) {
 		return func(s *containerizer.Spec) {

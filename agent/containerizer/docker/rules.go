@@ -18,6 +18,8 @@ type Rules struct {
 	CFS bool
 	// CgroupParent is the group below which the Engine puts containers; empty leaves it to the Engine.
 	CgroupParent string
+	// Sandbox is where containers see their sandbox; empty means SandboxInContainer.
+	Sandbox string
 }
 
 // dangerous refuses what gives a task the host.

@@ -18,7 +18,7 @@ import (
 // relative path of the host is in the sandbox, and a relative one of the container below its sandbox.
 func (d *description) volumes() error {
 	d.driver = d.spec.Container.GetDocker().GetVolumeDriver()
-	d.host.Mounts = []mount.Mount{{Type: mount.TypeBind, Source: d.spec.Sandbox, Target: SandboxInContainer}}
+	d.host.Mounts = []mount.Mount{{Type: mount.TypeBind, Source: d.spec.Sandbox, Target: d.rules.Sandbox}}
 	for _, v := range d.spec.Persistent {
 		if err := d.bind(v.Source, v.ContainerPath, v.ReadOnly); err != nil {
 			return fmt.Errorf("persistent volume %s: %w", v.ID, err)
@@ -138,7 +138,7 @@ func (d *description) bind(source, inside string, readOnly bool) error {
 		return errors.New("a path holds no zero byte")
 	}
 	if !path.IsAbs(inside) {
-		inside = path.Join(SandboxInContainer, inside)
+		inside = path.Join(d.rules.Sandbox, inside)
 	}
 	kind := mount.TypeVolume // of the Engine, by its name
 	if filepath.IsAbs(source) {

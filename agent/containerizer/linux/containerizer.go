@@ -1,6 +1,7 @@
 package linux
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -53,6 +54,8 @@ type Config struct {
 	Cgroups string
 	// Isolation are the options of the isolators.
 	Isolation Isolation
+	// SandboxDirectory is where containers with an image see their sandbox; empty means SandboxInImage.
+	SandboxDirectory string
 	// Output bounds what containers that ask for nothing else write to stdout and stderr.
 	Output containerlogger.Bounds
 	// AllowNewPrivileges lets set-user-id programs work in containers.
@@ -121,6 +124,7 @@ func New(config Config) (*Containerizer, error) {
 	if config.Cgroups == "" {
 		config.Cgroups = "/agora"
 	}
+	config.SandboxDirectory = cmp.Or(config.SandboxDirectory, SandboxInImage)
 	if config.Log == nil {
 		config.Log = slog.Default()
 	}

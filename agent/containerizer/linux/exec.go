@@ -1,6 +1,7 @@
 package linux
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -76,7 +77,7 @@ func (c *Containerizer) entering(b *box, spec containerizer.Spec) (launcher.Ente
 	oci := template.Spec("/")
 	cwd := spec.Sandbox
 	if _, err := os.Stat(filepath.Join(c.dir(parent), "root")); err == nil {
-		cwd = SandboxInImage
+		cwd = cmp.Or(p.SandboxIn, SandboxInImage)
 	}
 	if cwd == "" {
 		cwd = "/"

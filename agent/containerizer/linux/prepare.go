@@ -14,7 +14,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// SandboxInImage is where a container with an image sees its sandbox (Mesos flag
+// SandboxInImage is where a container with an image sees its sandbox, if the operator says nothing (Mesos flag
 // --sandbox_directory).
 const SandboxInImage = "/mnt/mesos/sandbox"
 
@@ -32,7 +32,8 @@ func (c *Containerizer) prepare(ctx context.Context, b *box, spec containerizer.
 	out.Spec = oci
 	sandbox := spec.Sandbox
 	if root != nil && !out.Pause {
-		sandbox = SandboxInImage
+		sandbox = c.config.SandboxDirectory
+		b.SandboxIn = sandbox
 		var err error
 		if oci.Root.Path, out.Overlay, err = c.makeRoot(ctx, b, root.Layers); err != nil {
 			return out, err

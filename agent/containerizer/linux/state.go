@@ -24,6 +24,8 @@ type state struct {
 	// GPUs are its own, by index.
 	GPUs   []int    `json:",omitempty"`
 	Layers []string `json:",omitempty"` // of its image
+	// SandboxIn is where a container with an image sees its sandbox; empty: SandboxInImage.
+	SandboxIn string `json:",omitempty"`
 	// Copies are what it has of images in place of overlays.
 	Copies []copied `json:",omitempty"`
 	// NetClass is the container's class of network packets; 0 for none.
