@@ -12,13 +12,12 @@ import (
 // NetworkOptions are the options of container networks; those that Mesos has are under
 // its names.
 type NetworkOptions struct {
-	CNIConfigDir   string
-	CNIPluginsDir  string // several, separated by colons
-	CNITimeout     time.Duration
-	CNIRootPersist bool
-	CNICollect     bool
-	ContainerDNS   string
-	BridgeSubnet   string
+	CNIConfigDir  string
+	CNIPluginsDir string // several, separated by colons
+	CNITimeout    time.Duration
+	CNICollect    bool
+	ContainerDNS  string
+	BridgeSubnet  string
 	// BridgeSubnet6 is a network, empty for one that follows from the machine, or "none".
 	BridgeSubnet6 string
 	CNIMetrics    bool
@@ -35,7 +34,7 @@ func (c *Config) networkFlags(set *flags.Set) {
 	set.String(&c.CNIConfigDir, "network_cni_config_dir", "directory of CNI configurations, read again for each container")
 	set.String(&c.CNIPluginsDir, "network_cni_plugins_dir", "directories of CNI plugins, separated by colons")
 	set.Duration(&c.CNITimeout, "network_cni_timeout", "time for the plugins of one network to answer, then they are killed")
-	set.Bool(&c.CNIRootPersist, "network_cni_root_dir_persist", "accepted for compatibility; what was attached always survives a reboot")
+	set.FixedBool("network_cni_root_dir_persist", "what was attached always survives a reboot")
 	set.Bool(&c.CNICollect, "network_cni_gc", "as the agent starts, have plugins of CNI 1.1 give back what no container of this agent has (GC); only where no other agent or runtime uses these networks")
 	set.String(&c.ContainerDNS, "default_container_dns", "JSON: name servers of container networks whose plugin names none")
 	set.String(&c.BridgeSubnet, "bridge_subnet", "where the network agora/bridge takes its addresses from")

@@ -39,7 +39,6 @@ type Config struct {
 	ExcludedResources []string
 	FilterGPUs        bool
 	RootSubmissions   bool
-	Quorum            int
 	ZK                string
 
 	Allocation AllocationConfig
@@ -100,7 +99,6 @@ func (c *Config) Flags() *flags.Set {
 	s.List(&c.ExcludedResources, "fair_sharing_excluded_resource_names", "Resources that do not count in shares.")
 	s.Bool(&c.FilterGPUs, "filter_gpu_resources", "Offer agents with GPUs only to frameworks with the capability GPU_RESOURCES.")
 	s.Bool(&c.RootSubmissions, "root_submissions", "Allow frameworks of user root.")
-	s.Int(&c.Quorum, "quorum", "Accepted and ignored: the registry's store knows its own quorum.")
 	s.String(&c.ZK, "zk", "ZooKeeper for leader election.")
 	s.Duration(&c.AllocationInterval, "allocation_interval", "How often all agents are looked at although nothing happened.")
 	c.Allocation.flags(s)

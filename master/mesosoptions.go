@@ -23,6 +23,7 @@ func (c *Config) mesosFlags(s *flags.Set) {
 	for _, name := range []string{"offer_constraints_re2_max_mem", "offer_constraints_re2_max_program_size"} {
 		s.Fixed(name, "regular expressions take linear time and memory; the bound is fixed")
 	}
+	s.Fixed("quorum", "the store of the registry knows its own quorum")
 	s.Fixed("webui_dir", "no files of pages are read")
 	for _, name := range []string{"modules", "modules_dir", "master_contender"} {
 		s.Refused(name, legacy.Libraries)
