@@ -53,7 +53,24 @@ func (s *suite) floors() error {
 			fmt.Fprintln(os.Stderr, "bench:", err)
 		}
 	}
+	if err := s.load(); err != nil {
+		return err
+	}
 	return s.loopback()
+}
+
+// load says what else the machine does: a figure of a busy one is not that of a quiet one.
+func (s *suite) load() error {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return err
+	}
+	var last float64
+	if _, err := fmt.Sscan(string(text), &last); err != nil {
+		return fmt.Errorf("read the load average: %w", err)
+	}
+	s.report(figure{Name: "floor/load", Value: last, Unit: "processes", Note: "load average of the last minute, as the run begins"})
+	return nil
 }
 
 // unshared runs a command in new pid, mount, uts and ipc namespaces.
