@@ -15,7 +15,7 @@ import (
 func TestAPodLeadsItsAgentNowhere(t *testing.T) {
 	work := t.TempDir()
 	paths := checkpoint.Paths{Work: work}
-	maker := &sandboxMaker{paths: paths, agent: func() string { return "S0" }, claim: func(string) {}}
+	maker := &sandboxMaker{paths: paths, agent: func() string { return "S0" }, claim: func(string) func() { return func() {} }}
 	key := core.ExecutorKey{Framework: "f", Executor: "e"}
 	launch := func(id containerizer.ID, task core.TaskID) error {
 		sandbox := paths.Sandbox("S0", core.Run{Key: key, Container: id.Root()}, id)

@@ -27,19 +27,26 @@ import (
 type sandboxMaker struct {
 	paths checkpoint.Paths
 	agent func() string
-	claim func(sandbox string)
+	claim func(sandbox string) (made func())
 }
 
 // prepare makes the sandbox with its links.
 func (s *sandboxMaker) prepare(_ context.Context, l core.LaunchContainer) error {
-	s.claim(l.Spec.Sandbox)
+	if err := s.make(l); err != nil {
+		return err
+	}
+	return prepareVolumes(l.Spec)
+}
+
+func (s *sandboxMaker) make(l core.LaunchContainer) error {
+	defer s.claim(l.Spec.Sandbox)()
 	if err := makeSandbox(l.Spec); err != nil {
 		return err
 	}
 	if err := s.links(l); err != nil {
 		return fmt.Errorf("make sandbox: %w", err)
 	}
-	return prepareVolumes(l.Spec)
+	return nil
 }
 
 // makeSandbox makes a sandbox of the container's user. What lies in the sandbox of others is reached as package sandboxes says.
@@ -116,6 +123,8 @@ type collector struct {
 	// age is the allowed age by the last look.
 	age atomic.Int64
 
+	// tree is held for reading while a sandbox is made, and for writing while directories go that hold none.
+	tree sync.RWMutex
 	// atOnce wakes the sweep for sandboxes that need not wait.
 	atOnce  chan struct{}
 	mu      sync.Mutex
@@ -158,13 +167,16 @@ func (g *collector) forget(f core.ForgetSandbox) {
 	}
 }
 
-// claim notes a sandbox that is about to be made, so that find knows it is in use.
-func (g *collector) claim(dir string) {
+// claim notes a sandbox that is about to be made, so that find knows it is in use, and keeps the directories above it
+// until made is called.
+func (g *collector) claim(dir string) (made func()) {
+	g.tree.RLock()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.claimed != nil {
 		g.claimed[dir] = true
 	}
+	return g.tree.RUnlock
 }
 
 // find plans the removal of sandboxes that an earlier agent left, by when their executors ended, or by
@@ -174,7 +186,9 @@ func (g *collector) find(ctx context.Context, work string, keep map[string]bool,
 	each(filepath.Join(work, "slaves"), func(agent string, _ fs.DirEntry) {
 		each(filepath.Join(agent, "frameworks"), func(framework string, _ fs.DirEntry) {
 			each(filepath.Join(framework, "executors"), func(executor string, _ fs.DirEntry) {
+				empty := true
 				each(filepath.Join(executor, "runs"), func(dir string, e fs.DirEntry) {
+					empty = false
 					if keep[dir] || ctx.Err() != nil {
 						return
 					}
@@ -188,6 +202,9 @@ func (g *collector) find(ctx context.Context, work string, keep map[string]bool,
 					}
 					found = append(found, forgotten{at, dir})
 				})
+				if empty {
+					g.tidy(filepath.Join(executor, "runs"))
+				}
 			})
 		})
 	})
@@ -200,6 +217,23 @@ func (g *collector) find(ctx context.Context, work string, keep map[string]bool,
 	}
 	g.claimed = nil
 	slices.SortStableFunc(g.waiting, func(a, b forgotten) int { return a.at.Compare(b.at) })
+}
+
+// tidy removes the directory of an executor's runs, and those above it up to that of the agent, as far as nothing is
+// left in them: every task of a command has an executor of its own.
+func (g *collector) tidy(runs string) {
+	if filepath.Base(runs) != "runs" {
+		return // a container without an executor
+	}
+	g.tree.Lock()
+	defer g.tree.Unlock()
+	link := filepath.Join(runs, "latest")
+	if _, err := os.Stat(link); errors.Is(err, fs.ErrNotExist) {
+		_ = os.Remove(link) // it leads nowhere, or is not there
+	}
+	for dir := runs; filepath.Base(dir) != "slaves" && os.Remove(dir) == nil; {
+		dir = filepath.Dir(dir)
+	}
 }
 
 // each visits the directories in one; what cannot be read has none.
@@ -291,6 +325,7 @@ func (g *collector) sweep(now time.Time) {
 			g.log.Warn("sandbox not removed", "sandbox", f.dir, "error", err)
 		} else {
 			g.removed.Add(1)
+			g.tidy(filepath.Dir(f.dir))
 		}
 	}
 }

@@ -29,6 +29,36 @@ func TestSandboxesOfEarlierAgentsAreCollectedByAge(t *testing.T) {
 		if _, err := os.Stat(dirs[name]); (err == nil) != want {
 			t.Errorf("%s: there %v, want %v", name, err == nil, want)
 		}
+		if _, err := os.Stat(filepath.Dir(filepath.Dir(dirs[name]))); (err == nil) != want {
+			t.Errorf("executor of %s: there %v, want %v", name, err == nil, want)
+		}
+	}
+}
+
+// What an earlier agent has left of executors whose sandboxes it removed goes, up to what is in use.
+func TestEmptyDirectoriesOfExecutorsGo(t *testing.T) {
+	work := t.TempDir()
+	runs := func(agent, executor string) string {
+		return filepath.Join(work, "slaves", agent, "frameworks", "f", "executors", executor, "runs")
+	}
+	used := filepath.Join(runs("S0", "used"), "c")
+	for _, dir := range []string{runs("S0", "gone"), runs("S1", "gone"), used} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, dir := range []string{runs("S0", "gone"), runs("S1", "gone"), runs("S0", "used")} {
+		if err := os.Symlink("c", filepath.Join(dir, "latest")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g := &collector{delay: time.Hour, log: slog.New(slog.DiscardHandler)}
+	g.find(t.Context(), work, map[string]bool{used: true}, nil)
+	for dir, want := range map[string]bool{filepath.Join(work, "slaves"): true, filepath.Join(work, "slaves", "S1"): false,
+		filepath.Dir(runs("S0", "gone")): false, filepath.Join(runs("S0", "used"), "latest"): true} {
+		if _, err := os.Lstat(dir); (err == nil) != want {
+			t.Errorf("%s: there %v, want %v", dir, err == nil, want)
+		}
 	}
 }
 
@@ -40,7 +70,7 @@ func TestSandboxesMadeDuringTheSearchAreInUse(t *testing.T) {
 	at := func(name string) string {
 		return filepath.Join(work, "slaves", "S0", "frameworks", "f", "executors", name, "runs", "c")
 	}
-	g.claim(at("made"))
+	g.claim(at("made"))()
 	for _, name := range []string{"made", "left"} {
 		if err := os.MkdirAll(at(name), 0o755); err != nil {
 			t.Fatal(err)
@@ -50,7 +80,7 @@ func TestSandboxesMadeDuringTheSearchAreInUse(t *testing.T) {
 		}
 	}
 	g.find(t.Context(), work, nil, nil)
-	g.claim(at("later")) // nobody looks any more
+	g.claim(at("later"))() // nobody looks any more
 	g.sweep(now)
 	for name, want := range map[string]bool{"made": true, "left": false} {
 		if _, err := os.Stat(at(name)); (err == nil) != want {
