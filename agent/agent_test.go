@@ -276,7 +276,7 @@ func TestOperatorAndLegacyEndpoints(t *testing.T) {
 	}
 	for path, want := range map[string]string{
 		"/state": `"id":"t1"`, "/slave(1)/state.json": `"rack":"r1"`, "/state/": `"TASK_RUNNING"`, "/version": `"version"`,
-		"/slave(1)/flags": `"flags"`, "/metrics/snapshot": `"slave/tasks_running":1.0`, "/metrics/snapshot?": `"containerizer/launch/log_ms":`,
+		"/slave(1)/flags": `"flags"`, "/metrics/snapshot": `"slave/tasks_running":1.0`,
 		"/metrics/prometheus": "agora_containerizer_launch_seconds_count 1\n", "/containers": `"executor_id":"t1"`,
 		"/monitor/statistics.json": `"statistics"`, "/files/browse?path=" + spec.Sandbox: `"path":"` + spec.Sandbox + `/stdout"`,
 		"/files/read?offset=0&path=" + spec.Sandbox + "/stdout":          `"data":"hello"`,

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -48,10 +49,19 @@ func (s *Server) metricsSnapshot(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	out := map[string]number{}
-	for _, figure := range metrics.Of(s.metrics(snapshot), s.Timers).Figures {
+	for _, figure := range s.figures(snapshot) {
 		out[figure.Name] = number(figure.Value)
 	}
 	writeJSON(w, r, out)
+}
+
+// ownFigures begins the names of figures for Prometheus alone: who reads the others knows those of Mesos.
+const ownFigures = "containerizer/launch"
+
+// figures are those that are read under Mesos's names.
+func (s *Server) figures(snapshot *core.Snapshot) []metrics.Figure {
+	all := metrics.Of(s.metrics(snapshot), s.Timers).Figures
+	return slices.DeleteFunc(all, func(f metrics.Figure) bool { return strings.HasPrefix(f.Name, ownFigures) })
 }
 
 // metrics are the keys of a Mesos agent of which this agent knows the value.
