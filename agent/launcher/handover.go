@@ -44,7 +44,7 @@ func (o *Output) Done() <-chan struct{} { return o.done }
 
 // lastWords bounds Settle: a process that was moved out of the container may hold its terminal
 // open.
-const lastWords = 5 * time.Second
+const lastWords = 15 * time.Second
 
 // Settle waits, once the container has ended, until what its terminal said is in the file.
 func (o *Output) Settle() {
