@@ -6,7 +6,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 BIN     := bin/agora
 SEEDS   ?= 2000
 OPS     ?= 1000000
-BENCH   ?= P1 P2 P5 P6 P7 launch peers F14 P8 P9 P10 checks
+BENCH   ?= P1 P2 P5 P6 P7 launch peers F14 P8 recovery past P9 P10 checks
 FUZZTIME ?= 10s
 
 .PHONY: help
