@@ -22,7 +22,7 @@ func ipc(mode mesos.LinuxInfo_IpcMode, megabytes ...uint32) *mesos.LinuxInfo {
 // hostNamespace is the name of one of ours.
 func hostNamespace(t *testing.T, kind string) string {
 	t.Helper()
-	out, err := os.Readlink("/proc/self/ns/" + kind)
+	out, err := os.Readlink("/proc/thread-self/ns/" + kind)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -62,14 +62,14 @@ func probing(r *Rig) {
 	p.Args = []string{probeProgram}
 	p.Env = append(p.Env, probeMark+"=1", probePID+"="+fmt.Sprint(os.Getpid()), probeOutside+"="+secret)
 	for _, kind := range walled {
-		host, err := os.Readlink("/proc/self/ns/" + kind)
+		host, err := os.Readlink("/proc/thread-self/ns/" + kind)
 		if err != nil {
 			r.T.Fatal(err)
 		}
 		p.Env = append(p.Env, probeSpaces+kind+"="+host)
 	}
 	if r.users {
-		host, err := os.Readlink("/proc/self/ns/user")
+		host, err := os.Readlink("/proc/thread-self/ns/user")
 		if err != nil {
 			r.T.Fatal(err)
 		}
