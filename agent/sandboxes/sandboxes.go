@@ -84,6 +84,23 @@ func directories(root *os.Root, below string) error {
 	return nil
 }
 
+// ClosedAbove is the first directory on the way to a path that strangers cannot pass; empty when there is none.
+func ClosedAbove(path string) (string, error) {
+	for i, char := range path {
+		if char != '/' || i == 0 {
+			continue
+		}
+		info, err := os.Stat(path[:i])
+		if err != nil {
+			return "", err
+		}
+		if info.Mode().Perm()&0o001 == 0 {
+			return path[:i], nil
+		}
+	}
+	return "", nil
+}
+
 // Make makes the sandbox of a nested container below that of its parent, which is there, and gives it to a user; uid -1 gives it to nobody.
 func Make(sandbox string, uid, gid int) error {
 	parent, err := Open(filepath.Dir(filepath.Dir(sandbox)))

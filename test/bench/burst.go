@@ -16,11 +16,7 @@ func (s *suite) burst() (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if stop := c.stop(); err == nil {
-			err = stop
-		}
-	}()
+	defer c.end(&err)
 	n := *containers
 	tasks, start, err := c.launch(n)
 	if err != nil {

@@ -17,11 +17,7 @@ func (s *suite) checks() (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if stop := c.stop(); err == nil {
-			err = stop
-		}
-	}()
+	defer c.end(&err)
 	if err := c.warm(); err != nil {
 		return err
 	}

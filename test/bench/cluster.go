@@ -55,6 +55,13 @@ func startLoggedCluster(log *slog.Logger) (*cluster, error) {
 	})
 }
 
+// end stops the cluster; a measurement that went well fails when that does not.
+func (c *cluster) end(err *error) {
+	if stop := c.stop(); *err == nil {
+		*err = stop
+	}
+}
+
 // startWith has a framework at the daemons that start makes below a directory.
 func startWith(start func(ctx context.Context, state string) (daemons, error)) (*cluster, error) {
 	if os.Getuid() != 0 {

@@ -24,11 +24,7 @@ func (s *suite) density() (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if stop := c.stop(); err == nil {
-			err = stop
-		}
-	}()
+	defer c.end(&err)
 	c.holds = true
 	if err := c.warm(); err != nil {
 		return err

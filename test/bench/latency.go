@@ -19,11 +19,7 @@ func (s *suite) latency() (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if stop := c.stop(); err == nil {
-			err = stop
-		}
-	}()
+	defer c.end(&err)
 	var launched, killed []float64
 	for i := range 101 {
 		tasks, start, err := c.launch(1)

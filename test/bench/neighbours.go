@@ -42,11 +42,7 @@ func (s *suite) neighbours() (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if stop := c.stop(); err == nil {
-			err = stop
-		}
-	}()
+	defer c.end(&err)
 	c.holds = true
 	if err := c.warm(); err != nil {
 		return err

@@ -31,11 +31,7 @@ func (s *suite) recovery() (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if stop := c.stop(); err == nil {
-			err = stop
-		}
-	}()
+	defer c.end(&err)
 	n := *containers
 	tasks, _, err := c.launch(n)
 	if err != nil {

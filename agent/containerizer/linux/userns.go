@@ -11,6 +11,7 @@ import (
 	"agora.dev/agora/agent/isolators/userns"
 	"agora.dev/agora/agent/launcher"
 	"agora.dev/agora/agent/launcher/template"
+	"agora.dev/agora/agent/sandboxes"
 	mesos "agora.dev/agora/api/mesos/v1"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -108,7 +109,7 @@ func ownSandbox(b *box, oci *specs.Spec, sandbox string) error {
 	if b.UserFirst == 0 {
 		return nil
 	}
-	closed, err := closedAbove(sandbox)
+	closed, err := sandboxes.ClosedAbove(sandbox)
 	if err != nil {
 		return err
 	}
@@ -120,24 +121,6 @@ func ownSandbox(b *box, oci *specs.Spec, sandbox string) error {
 	mapOwners(b, &m)
 	oci.Mounts = append(oci.Mounts, m)
 	return nil
-}
-
-// closedAbove is the first directory on the way to a path that strangers cannot pass; empty
-// when there is none.
-func closedAbove(path string) (string, error) {
-	for i, char := range path {
-		if char != '/' || i == 0 {
-			continue
-		}
-		info, err := os.Stat(path[:i])
-		if err != nil {
-			return "", err
-		}
-		if info.Mode().Perm()&0o001 == 0 {
-			return path[:i], nil
-		}
-	}
-	return "", nil
 }
 
 // checkUsers refuses what a user namespace does not have.

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 
+	"agora.dev/agora/agent/launcher"
 	"agora.dev/agora/agent/launcher/shim"
 	"agora.dev/agora/agent/sandboxes"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -36,17 +37,11 @@ type identities struct {
 
 // identitiesOf reads them from a specification; nil for a container in the machine's.
 func identitiesOf(spec *specs.Spec) (*identities, error) {
-	for _, n := range spec.Linux.Namespaces {
-		if n.Type != specs.UserNamespace {
-			continue
-		}
-		users, groups := spec.Linux.UIDMappings, spec.Linux.GIDMappings
-		if len(users) != 1 || users[0].ContainerID != 0 || !slices.Equal(users, groups) {
-			return nil, errors.New("user namespace: the ids of users and groups must be one range from 0, the same for both")
-		}
-		return &identities{path: n.Path, first: users[0].HostID}, nil
+	own, err := launcher.UserNamespaceOf(spec)
+	if own == nil || err != nil {
+		return nil, err
 	}
-	return nil, nil
+	return &identities{path: own.Path, first: own.First()}, nil
 }
 
 // identitiesIn finds the user namespace of a process; nil for the machine's.

@@ -13,7 +13,9 @@ import (
 	"slices"
 	"strings"
 
+	"agora.dev/agora/agent/launcher"
 	"agora.dev/agora/agent/launcher/native"
+	"agora.dev/agora/agent/sandboxes"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -54,17 +56,11 @@ type taken struct {
 
 // usersOf reads the user namespace of a specification; nil for a container in the machine's.
 func usersOf(spec *specs.Spec) (*users, error) {
-	for _, n := range spec.Linux.Namespaces {
-		if n.Type != specs.UserNamespace {
-			continue
-		}
-		ids, groups := spec.Linux.UIDMappings, spec.Linux.GIDMappings
-		if len(ids) != 1 || ids[0].ContainerID != 0 || !slices.Equal(ids, groups) {
-			return nil, errors.New("user namespace: the ids of users and groups must be one range from 0, the same for both")
-		}
-		return &users{mappings: ids, first: ids[0].HostID}, nil
+	own, err := launcher.UserNamespaceOf(spec)
+	if own == nil || err != nil {
+		return nil, err
 	}
-	return nil, nil
+	return &users{mappings: own.Mappings, first: own.First()}, nil
 }
 
 // own takes from a specification what the scene does for a container in a user namespace; dir is the
@@ -72,7 +68,10 @@ func usersOf(spec *specs.Spec) (*users, error) {
 func (u *users) own(l *Launcher, dir string, spec *specs.Spec, host bool, output [2]string) error {
 	u.dir, u.runtime, u.root, u.output = l.dir, l.runtime, filepath.Join(l.dir, "root"), output
 	var err error
-	if u.closed, err = closedAbove(filepath.Join(l.dir, "root")); err != nil {
+	if u.closed, err = sandboxes.ClosedAbove(filepath.Join(l.dir, "root")); err == nil && u.closed == "" {
+		err = fmt.Errorf("the launcher's directory %s is open to strangers", l.dir)
+	}
+	if err != nil {
 		return err
 	}
 	// Who enters the container later needs the name, and nothing in it.
@@ -197,23 +196,6 @@ func plain(options []string) (out []string) {
 		}
 	}
 	return append(out, "rbind")
-}
-
-// closedAbove is the first directory on the way to a path that strangers cannot pass.
-func closedAbove(path string) (string, error) {
-	for i, char := range path {
-		if char != '/' || i == 0 {
-			continue
-		}
-		info, err := os.Stat(path[:i])
-		if err != nil {
-			return "", err
-		}
-		if info.Mode().Perm()&0o001 == 0 {
-			return path[:i], nil
-		}
-	}
-	return "", fmt.Errorf("the launcher's directory %s is open to strangers", filepath.Dir(path))
 }
 
 // giveTerminal makes the command's user the owner of its terminal, in a user namespace.
