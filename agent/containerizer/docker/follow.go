@@ -154,7 +154,8 @@ func (f copying) watch(ctx context.Context, cancel context.CancelCauseFunc) {
 	}
 }
 
-// behind says that the last entry of the log has not been copied.
+// behind says that the last entry of the log has not been copied. An Engine that gives no answer says nothing: it is asked again after
+// the next pause.
 func (f copying) behind(ctx context.Context) bool {
 	behind := false
 	_ = f.read(ctx, client.ContainerLogsOptions{Tail: "1"}, func(next entries) error {

@@ -75,12 +75,7 @@ func (w *world) refuses(s containerizer.Spec, want string) {
 
 func (w *world) ends(id containerizer.ID) {
 	w.t.Helper()
-	if err := w.Destroy(w.ctx, id); err != nil {
-		w.t.Fatal(err)
-	}
-	if _, err := w.Wait(w.ctx, id); err != nil {
-		w.t.Fatal(err)
-	}
+	w.end(id)
 	if err := w.Remove(w.ctx, id); err != nil {
 		w.t.Fatal(err)
 	}

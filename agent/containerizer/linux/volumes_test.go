@@ -273,14 +273,7 @@ func noLinkLeadsOut(t *testing.T, w *wired) {
 		}
 		s = with(s, "target/deep/data", sandboxPath("source/deep", mesos.Volume_Source_SandboxPath_SELF))
 		stop := racer(t, s.Sandbox, victim, "source", "target")
-		if _, err := w.Launch(w.ctx, s); err == nil {
-			if _, err := w.Wait(w.ctx, s.ID); err != nil {
-				t.Error(err)
-			}
-			if err := w.Remove(w.ctx, s.ID); err != nil {
-				t.Error(err)
-			}
-		}
+		w.try(s)
 		stop()
 		if found, _ := os.ReadDir(filepath.Join(victim, "deep")); len(found) != 0 {
 			t.Fatalf("round %d: something was made outside: %v", round, found)
@@ -308,14 +301,7 @@ func TestNoLinkLeadsTheSandboxOfATaskOut(t *testing.T) {
 				t.Fatal(err)
 			}
 			stop := racer(t, pod.Sandbox, victim, "containers")
-			if _, err := w.Launch(w.ctx, s); err == nil {
-				if _, err := w.Wait(w.ctx, s.ID); err != nil {
-					t.Error(err)
-				}
-				if err := w.Remove(w.ctx, s.ID); err != nil {
-					t.Error(err)
-				}
-			}
+			w.try(s)
 			stop()
 			if found, _ := os.ReadDir(outside); len(found) != 0 {
 				t.Fatalf("round %d: something was made outside: %v", round, found)
@@ -324,6 +310,20 @@ func TestNoLinkLeadsTheSandboxOfATaskOut(t *testing.T) {
 		}
 		w.end(pod.ID)
 	})
+}
+
+// try launches a container, which may be refused, and waits for its end.
+func (w *wired) try(s containerizer.Spec) {
+	w.t.Helper()
+	if _, err := w.Launch(w.ctx, s); err != nil {
+		return
+	}
+	if _, err := w.Wait(w.ctx, s.ID); err != nil {
+		w.t.Error(err)
+	}
+	if err := w.Remove(w.ctx, s.ID); err != nil {
+		w.t.Error(err)
+	}
 }
 
 // settle has a directory, and not the link, in its place after a race.

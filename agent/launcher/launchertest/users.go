@@ -22,8 +22,9 @@ var firstUser atomic.Uint32
 const idsOfOne = 65536
 
 // RunWithUserNamespaces checks a launcher against the contract once more, each container
-// with a user namespace of its own, and against what user namespaces are for.
-func RunWithUserNamespaces(t *testing.T, open Factory) {
+// with a user namespace of its own, and against what user namespaces are for. nodes is the owner, as "0:0", that
+// the nodes of its devices have inside.
+func RunWithUserNamespaces(t *testing.T, open Factory, nodes string) {
 	each := func(name string, run func(*Rig)) {
 		t.Run(name, func(t *testing.T) { run(NewUserRig(t, open)) })
 	}
@@ -34,7 +35,7 @@ func RunWithUserNamespaces(t *testing.T, open Factory) {
 	each("FilesKeepTheirOwners", ownersOnDisk)
 	each("NeighboursAreStrangers", strangers)
 	each("NestedAndEntered", nestedAndEntered)
-	each("KernelFilesystemsBelongToRoot", kernelFiles)
+	each("KernelFilesystemsBelongToRoot", func(r *Rig) { kernelFiles(r, nodes) })
 }
 
 // NewUserRig is a rig whose containers have user namespaces, or skips.
@@ -270,9 +271,9 @@ func nestedAndEntered(r *Rig) {
 
 // kernelFiles: what is made for the container is its root's; what is the machine's is
 // nobody's.
-func kernelFiles(r *Rig) {
-	say(r, "owners", `stat -c '%n %u:%g' / /dev /dev/shm /dev/fd /tmp /proc/self /proc/sys`,
-		"/ 0:0\n/dev 0:0\n/dev/shm 0:0\n/dev/fd 0:0\n/tmp 0:0\n/proc/self 65534:65534\n/proc/sys 65534:65534")
+func kernelFiles(r *Rig, nodes string) {
+	say(r, "owners", `stat -c '%n %u:%g' / /dev /dev/null /dev/shm /dev/fd /tmp /proc/self /proc/sys`,
+		"/ 0:0\n/dev 0:0\n/dev/null "+nodes+"\n/dev/shm 0:0\n/dev/fd 0:0\n/tmp 0:0\n/proc/self 65534:65534\n/proc/sys 65534:65534")
 	say(r, "writes", `touch /new /etc/new /tmp/new /dev/shm/new && chown 5:6 /etc/new && chmod 4755 /etc/new && stat -c '%u:%g %a' /etc/new; echo more >> /etc/passwd && echo copied up`, "5:6 4755\ncopied up")
 	tty := r.Request("tty", `stat -c '%u:%g' $(tty 2>/dev/null || readlink /proc/self/fd/0) 2>/dev/null; echo y > /dev/tty && echo done`)
 	tty.Spec.Process.Terminal = true

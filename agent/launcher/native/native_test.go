@@ -21,7 +21,9 @@ func open(t testing.TB, dir string) (launcher.Launcher, func()) {
 
 func TestNativeLauncherKeepsTheContract(t *testing.T) { launchertest.Run(t, open) }
 
-func TestUserNamespacesKeepTheContract(t *testing.T) { launchertest.RunWithUserNamespaces(t, open) }
+func TestUserNamespacesKeepTheContract(t *testing.T) {
+	launchertest.RunWithUserNamespaces(t, open, "0:0")
+}
 
 // TestNothingOfAnUpperLayerIsSynced: the end of a container would wait for all that is written to that disk.
 func TestNothingOfAnUpperLayerIsSynced(t *testing.T) {
