@@ -89,6 +89,8 @@ type Agent struct {
 	exitOnce  sync.Once
 	recovered *core.State
 	level     *verbosity.Level
+	// capabilities are those that the master is told.
+	capabilities []string
 
 	standalone []containerizer.ID // found by Run
 	launches   *launches
@@ -234,39 +236,22 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer a.Close()
 	runCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	standalone, err := a.findStandalone()
+	found, standalone, err := a.recoverContainers(ctx)
 	if err != nil {
 		return err
 	}
-	began := time.Now()
-	found, err := a.deps.Containerizer.Recover(ctx, append(a.recovered.Known(), standalone...))
-	if err != nil {
-		return fmt.Errorf("recover containers: %w", err)
-	}
-	a.recovery.Store(int64(time.Since(began)))
-	found = a.keepStandalone(found, standalone)
 	post := func(e core.Event) { a.loop.Post(runCtx, posted{event: e, at: launchtrace.Now()}) }
 	overseer, err := a.newOverseer(post)
 	if err != nil {
 		return err
 	}
-	garbage := &collector{delay: a.config.GCDelay, log: a.deps.Log, atOnce: make(chan struct{}, 1), headroom: a.config.GCDiskHeadroom,
-		every: a.config.DiskWatchInterval, usage: func() (float64, error) { return diskUsage(a.config.WorkDir) }}
-	garbage.begin()
-	a.garbage = garbage
-	a.forgetStandalone(standalone, garbage)
-	maker := &sandboxMaker{paths: a.paths, agent: func() string { return *a.agentID.Load() }, claim: garbage.claim}
-	works := newContainers(runCtx, a.deps.Containerizer, a.deps.Log)
-	works.prepare, works.post = maker.prepare, post
-	works.launched = func(e core.ContainerLaunched, trace *launchtrace.Trace) {
-		a.loop.Post(runCtx, posted{event: e, at: launchtrace.Now(), launch: trace})
-	}
-	works.records = &recorder{box: a.box, usage: a.deps.Containerizer.Usage, peak: a.deps.Peak, log: a.deps.Log,
-		inspect: func(look func(*core.Core)) { a.loop.Post(runCtx, posted{inspect: look}) }}
+	a.garbage = a.newCollector()
+	a.forgetStandalone(standalone, a.garbage)
+	works := a.newWorks(runCtx, post)
 	uplink := &linker{dialer: a.deps.Dialer, post: post, ctx: runCtx}
 	m := &machine{
 		core: a.core, write: a.write, link: uplink, executors: a.broker, containers: works,
-		sandboxes: garbage, launches: a.launches, log: a.deps.Log, exit: a.leave, relays: newRelays(runCtx, a),
+		sandboxes: a.garbage, launches: a.launches, log: a.deps.Log, exit: a.leave, relays: newRelays(runCtx, a),
 	}
 	if a.recovered.Agent != nil {
 		id := a.recovered.Agent.GetId().GetValue()
@@ -276,30 +261,14 @@ func (a *Agent) Run(ctx context.Context) error {
 	wg.Go(func() { a.loop.Run(runCtx, m) })
 	wg.Go(func() { overseer.run(runCtx) })
 	wg.Go(func() { a.remover.run(runCtx) })
+	later := a.afterRecovery(found, works)
 	post(core.Recovered{State: a.recovered, Containers: found})
+	a.recovered = nil // the core has it
 	ready := make(chan struct{})
 	a.loop.Post(runCtx, posted{inspect: func(*core.Core) { close(ready) }})
-	wg.Go(func() {
-		select {
-		case <-ready: // what can wait does not hold up the recovery
-		case <-runCtx.Done():
-			return
-		}
-		for _, c := range found {
-			works.watch(c.ID) // the core hears of an ended root like of any other
-		}
-		garbage.find(runCtx, a.config.WorkDir, a.sandboxes(), a.ended())
-		a.recovered = nil    // the core has it
-		debug.FreeOSMemory() // what was read of the past is much more than what is kept
-		garbage.run(runCtx)
-	})
+	wg.Go(func() { later(runCtx, ready) })
 	api := a.api()
-	if a.config.GCNonExecutor {
-		api.Launched = func(id containerizer.ID, sandbox string) { wg.Go(func() { a.collectAfter(runCtx, id, sandbox) }) }
-		for _, id := range a.standalone {
-			api.Launched(id, filepath.Join(a.paths.Standalone(), string(id)))
-		}
-	}
+	a.collectEnded(runCtx, api)
 	server, relayed := a.server(api), a.server(api)
 	relayed.ConnContext = vouch
 	wg.Go(func() { server.Serve(a.listener) })
@@ -319,6 +288,58 @@ func (a *Agent) Run(ctx context.Context) error {
 	uplink.wg.Wait()
 	works.wg.Wait()
 	return err
+}
+
+// recoverContainers finds the containers that an earlier agent left, those of the core apart from those that operators launched.
+func (a *Agent) recoverContainers(ctx context.Context) (found []containerizer.Recovered, standalone []containerizer.ID, err error) {
+	if standalone, err = a.findStandalone(); err != nil {
+		return nil, nil, err
+	}
+	began := time.Now()
+	found, err = a.deps.Containerizer.Recover(ctx, append(a.recovered.Known(), standalone...))
+	if err != nil {
+		return nil, nil, fmt.Errorf("recover containers: %w", err)
+	}
+	a.recovery.Store(int64(time.Since(began)))
+	return a.keepStandalone(found, standalone), standalone, nil
+}
+
+func (a *Agent) newCollector() *collector {
+	garbage := &collector{delay: a.config.GCDelay, log: a.deps.Log, atOnce: make(chan struct{}, 1), headroom: a.config.GCDiskHeadroom,
+		every: a.config.DiskWatchInterval, usage: func() (float64, error) { return diskUsage(a.config.WorkDir) }}
+	garbage.begin()
+	return garbage
+}
+
+// newWorks carries out what the core wants of containers.
+func (a *Agent) newWorks(ctx context.Context, post func(core.Event)) *containers {
+	maker := &sandboxMaker{paths: a.paths, agent: func() string { return *a.agentID.Load() }, claim: a.garbage.claim}
+	works := newContainers(ctx, a.deps.Containerizer, a.deps.Log)
+	works.prepare, works.post = maker.prepare, post
+	works.launched = func(e core.ContainerLaunched, trace *launchtrace.Trace) {
+		a.loop.Post(ctx, posted{event: e, at: launchtrace.Now(), launch: trace})
+	}
+	works.records = &recorder{box: a.box, usage: a.deps.Containerizer.Usage, peak: a.deps.Peak, log: a.deps.Log,
+		inspect: func(look func(*core.Core)) { a.loop.Post(ctx, posted{inspect: look}) }}
+	return works
+}
+
+// afterRecovery gives what does not hold up the recovery: it runs when ready is closed, until ctx ends.
+func (a *Agent) afterRecovery(found []containerizer.Recovered, works *containers) func(ctx context.Context, ready <-chan struct{}) {
+	inUse, ended := a.sandboxes(), a.ended()
+	return func(ctx context.Context, ready <-chan struct{}) {
+		select {
+		case <-ready:
+		case <-ctx.Done():
+			return
+		}
+		for _, c := range found {
+			works.watch(c.ID) // the core hears of an ended root like of any other
+		}
+		a.garbage.find(ctx, a.config.WorkDir, inUse, ended)
+		debug.FreeOSMemory() // what was read of the past is much more than what is kept
+		a.garbage.run(ctx)
+	}
 }
 
 // sandboxes are those of the runs that were recovered.
@@ -375,14 +396,9 @@ func (a *Agent) Snapshot(ctx context.Context) (*core.Snapshot, error) {
 }
 
 func (a *Agent) api() *httpapi.Server {
-	features, _ := a.config.features() // read before
-	var capabilities []string
-	for _, capability := range core.Capabilities(features) {
-		capabilities = append(capabilities, capability.GetType().String())
-	}
 	return httpapi.New(httpapi.Config{
 		Backend: a, Broker: a.broker, Containers: a.deps.Containerizer, Tokens: a.tokens, Version: a.config.Version,
-		Endpoint: a.Address(), Flags: a.config.shown(), LogFile: a.config.Journal.Shown("agent"), LogDir: a.config.Journal.Dir, ExternalLog: a.config.Journal.External, Capabilities: capabilities, Started: a.started,
+		Endpoint: a.Address(), Flags: a.config.shown(), LogFile: a.config.Journal.Shown("agent"), LogDir: a.config.Journal.Dir, ExternalLog: a.config.Journal.External, Capabilities: a.capabilities, Started: a.started,
 		SessionDir: filepath.Join(a.paths.Runtime(), "sessions"), Log: a.deps.Log,
 		Images: a.deps.Images, Level: a.level, StandaloneDir: a.paths.Standalone(), Standalone: a.standalone, Account: account,
 		Access: a.guarded(), SwitchUser: a.config.SwitchUser, Heartbeat: a.config.HTTPHeartbeatInterval, Figures: a.figures, Timers: a.timers(), Pulls: a.deps.Pulls,

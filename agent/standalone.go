@@ -11,6 +11,7 @@ import (
 
 	"agora.dev/agora/agent/containerizer"
 	"agora.dev/agora/agent/core"
+	"agora.dev/agora/agent/httpapi"
 )
 
 // findStandalone lists the containers that operators launched and nobody removed.
@@ -47,9 +48,21 @@ func (a *Agent) forgetStandalone(known []containerizer.ID, garbage *collector) {
 	}
 }
 
-// collectAfter has the sandbox of a container collected once it has ended (--gc_non_executor_container_sandboxes).
-func (a *Agent) collectAfter(ctx context.Context, id containerizer.ID, sandbox string) {
-	if _, err := a.deps.Containerizer.Wait(ctx, id); err == nil {
-		a.garbage.forget(core.ForgetSandbox{Container: id, Sandbox: sandbox})
+// collectEnded has the sandboxes collected of containers that calls of the API made, when they have ended, if the operator wants it
+// (--gc_non_executor_container_sandboxes).
+func (a *Agent) collectEnded(ctx context.Context, api *httpapi.Server) {
+	if !a.config.GCNonExecutor {
+		return
+	}
+	// A request makes one of these, so nobody waits for them: they end with ctx.
+	api.Launched = func(id containerizer.ID, sandbox string) {
+		go func() {
+			if _, err := a.deps.Containerizer.Wait(ctx, id); err == nil {
+				a.garbage.forget(core.ForgetSandbox{Container: id, Sandbox: sandbox})
+			}
+		}()
+	}
+	for _, id := range a.standalone {
+		api.Launched(id, filepath.Join(a.paths.Standalone(), string(id)))
 	}
 }

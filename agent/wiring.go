@@ -61,6 +61,9 @@ func (a *Agent) coreConfig() (core.Config, error) {
 	if err != nil {
 		return core.Config{}, err
 	}
+	for _, capability := range core.Capabilities(features) {
+		a.capabilities = append(a.capabilities, capability.GetType().String())
+	}
 	ip, _ := c.advertised()
 	out := core.Config{
 		Info: info, Version: c.Version, Endpoint: a.Address(), IP: ip, AdvertisedIP: c.Told.AdvertiseIP, IP6: c.IP6, DefaultContainer: container, Features: features, Sandbox: a.paths.Sandbox, Volume: a.paths.Volume,
