@@ -7,10 +7,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/distribution/reference"
 	"github.com/moby/moby/api/pkg/authconfig"
+	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/mount"
+	"google.golang.org/protobuf/proto"
 
 	"agora.dev/agora/agent/containerizer"
 	"agora.dev/agora/agent/images/logins"
@@ -284,5 +287,18 @@ func TestLoginsAreToldToTheirRegistryOnly(t *testing.T) {
 		if got != user {
 			t.Errorf("%s: login of %q, want %q", image, got, user)
 		}
+	}
+}
+
+// TestNoFiguresAreNotZero: an Engine of which containerd has lost a group answers with an empty sample.
+func TestNoFiguresAreNotZero(t *testing.T) {
+	var none, some mesos.ResourceStatistics
+	fill(&none, container.StatsResponse{Name: "/mesos-one", ID: "1"})
+	if !proto.Equal(&none, &mesos.ResourceStatistics{}) {
+		t.Errorf("from no sample: %v, want nothing", &none)
+	}
+	fill(&some, container.StatsResponse{Read: time.Now()})
+	if some.MemTotalBytes == nil || some.CpusUserTimeSecs == nil {
+		t.Errorf("from a sample: %v, want figures", &some)
 	}
 }

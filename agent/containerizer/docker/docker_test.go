@@ -18,6 +18,7 @@ import (
 	"agora.dev/agora/agent/containerizer"
 	"agora.dev/agora/agent/containerizer/containerizertest"
 	mesos "agora.dev/agora/api/mesos/v1"
+	"agora.dev/agora/internal/testkit/cgroupkit"
 	"agora.dev/agora/internal/testkit/enginekit"
 )
 
@@ -200,6 +201,7 @@ func scalarOf(name string, value float64) *mesos.Resource {
 // resourcesHold: a container that takes more memory than its limit ends with that reason; limits
 // can be changed while it runs.
 func resourcesHold(r *rig) {
+	cgroupkit.KeepHierarchies(r.t)
 	spec := r.spec("hog", "x=$(dd if=/dev/zero bs=1M count=200 2>/dev/null | tr '\\0' x); sleep 1000")
 	spec.Resources = []*mesos.Resource{scalarOf("cpus", 0.5), scalarOf("mem", 40)}
 	r.launch(spec)

@@ -51,7 +51,11 @@ func (c *Containerizer) Usage(ctx context.Context, id containerizer.ID) (*mesos.
 func ptr[T any](v T) *T { return &v }
 
 // fill translates the Engine's figures. Their CPU times are nanoseconds on both cgroup versions.
+// An answer without a time of reading is none: containerd has lost the group of the container.
 func fill(out *mesos.ResourceStatistics, said container.StatsResponse) {
+	if said.Read.IsZero() {
+		return
+	}
 	cpu, memory := said.CPUStats, said.MemoryStats
 	out.CpusUserTimeSecs = ptr(float64(cpu.CPUUsage.UsageInUsermode) / 1e9)
 	out.CpusSystemTimeSecs = ptr(float64(cpu.CPUUsage.UsageInKernelmode) / 1e9)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"agora.dev/agora/agent/isolators/cgroups"
+	"agora.dev/agora/internal/testkit/cgroupkit"
 )
 
 // inside is set in a process that needController has made.
@@ -78,6 +79,7 @@ func mount(t *testing.T, controller string) {
 // elsewhere runs the test once more, in a process with mounts of its own.
 func elsewhere(t *testing.T) {
 	t.Helper()
+	cgroupkit.ChangeHierarchies(t)
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

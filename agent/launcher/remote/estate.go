@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -107,8 +109,12 @@ func own(fd int, name string) *os.File {
 	return os.NewFile(uintptr(fd), name)
 }
 
+// lockTimeout bounds the wait for the end of the launcher before. One that was killed stops to
+// answer a moment before the kernel lets go of its lock.
+const lockTimeout = 5 * time.Second
+
 // lockFile keeps a second launcher out of dir.
-func (e estate) lockFile(dir string) (*os.File, error) {
+func (e estate) lockFile(ctx context.Context, dir string) (*os.File, error) {
 	lock := e.lock
 	if lock == nil {
 		var err error
@@ -116,11 +122,22 @@ func (e estate) lockFile(dir string) (*os.File, error) {
 			return nil, fmt.Errorf("launcher: %w", err)
 		}
 	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		lock.Close()
-		return nil, fmt.Errorf("launcher: another one has %s: %w", dir, err)
+	ctx, cancel := context.WithTimeout(ctx, lockTimeout)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return lock, nil
+		}
+		select {
+		case <-ctx.Done():
+			lock.Close()
+			return nil, fmt.Errorf("launcher: another one has %s: %w", dir, err)
+		case <-tick.C:
+		}
 	}
-	return lock, nil
 }
 
 // listen goes on with the socket that was left: whoever dialled meanwhile waits in its queue.

@@ -1,9 +1,11 @@
 package remote
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -68,7 +70,7 @@ func Main(ctx context.Context, o Options) error {
 	if o.Handover != 0 {
 		state = inherit(o)
 	}
-	lock, err := state.lockFile(o.Dir)
+	lock, err := state.lockFile(ctx, o.Dir)
 	if err != nil {
 		return err
 	}
@@ -192,10 +194,29 @@ func Ensure(ctx context.Context, dir string, command ...string) (*Client, error)
 			if err == nil {
 				err = errors.New("it ended")
 			}
-			return nil, fmt.Errorf("start launcher: %w; see %s", err, log.Name())
+			return nil, fmt.Errorf("start launcher: %w%s; see %s", err, lastLine(log.Name()), log.Name())
 		case <-ctx.Done():
 			return nil, fmt.Errorf("start launcher: %w", ctx.Err())
 		case <-tick.C:
 		}
 	}
+}
+
+// lastLine is what a launcher said last, to follow an error; empty when there is nothing.
+func lastLine(file string) string {
+	f, err := os.Open(file)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	end, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return ""
+	}
+	b, _ := io.ReadAll(io.NewSectionReader(f, max(0, end-4096), 4096))
+	b = bytes.TrimSpace(b)
+	if len(b) == 0 {
+		return ""
+	}
+	return ": " + string(b[bytes.LastIndexByte(b, '\n')+1:])
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"agora.dev/agora/agent/launcher"
 	"agora.dev/agora/agent/launcher/launchertest"
 	"agora.dev/agora/agent/launcher/remote"
@@ -127,6 +129,33 @@ func TestEnsureStartsALauncherOnce(t *testing.T) {
 	}
 	first.Close()
 	second.Close()
+}
+
+// TestTheLockOfALauncherThatEndsIsWaitedFor: killed, it stops to answer before it has let go.
+func TestTheLockOfALauncherThatEndsIsWaitedFor(t *testing.T) {
+	launchertest.Busybox(t)
+	dir := t.TempDir()
+	lock, err := os.Create(filepath.Join(dir, "lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	command := append([]string{os.Args[0], "launcher"}, remote.Arguments(dir, 0)...)
+	if _, err := remote.Ensure(t.Context(), dir, command...); err == nil || !strings.Contains(err.Error(), "another one has "+dir) {
+		t.Errorf("beside one that stays: %v, want that it has the directory", err)
+	}
+	time.AfterFunc(300*time.Millisecond, func() { lock.Close() })
+	c, err := remote.Ensure(t.Context(), dir, command...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+	c.Close()
 }
 
 // A directory may be deeper than the address of a socket is long.
