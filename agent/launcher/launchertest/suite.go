@@ -1,12 +1,16 @@
 package launchertest
 
 import (
+	"io"
+	"os"
+	"os/signal"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 
 	"agora.dev/agora/agent/launcher"
+	"agora.dev/agora/agent/launcher/template"
 )
 
 // contract is what every launcher keeps.
@@ -16,7 +20,7 @@ var contract = []struct {
 }{
 	{"ExitCode", exitCode}, {"DeathBySignal", deathBySignal}, {"SignalIsForwarded", signalForwarded},
 	{"ChildrenDieWithTheCommand", childrenDie}, {"OutputIsAppended", outputAppended},
-	{"RestartFindsContainers", restartFinds}, {"EndIsRecordedWithoutLauncher", endWithout},
+	{"SignalsAreFresh", freshSignals}, {"RestartFindsContainers", restartFinds}, {"EndIsRecordedWithoutLauncher", endWithout},
 	{"Walls", walls}, {"ProbeFindsNoWayOut", probing}, {"TerminalLosesNothing", terminal}, {"TerminalTakesInput", terminalInput}, {"EndWaitsForLastWords", lastWords}, {"MissingCommand", missingCommand}, {"MemoryLimitKillsAlone", memoryLimit}, {"LimitsAreWritten", limitsAreWritten},
 	{"PidsLimit", pidsLimit}, {"HundredAtOnceLeaveNothing", manyAtOnce}, {"LinksDoNotLeadOut", targetLinks},
 	{"EndsAtOnceAreOneEnd", endsAtOnce}, {"RootNeedNotBeAnOverlay", plainRoot},
@@ -68,6 +72,40 @@ func signalForwarded(r *Rig) {
 	exit, err := r.Wait(r.Context(), "term")
 	if err != nil || code(exit) != 3 || !strings.Contains(r.Output(request), "got it") {
 		r.T.Errorf("got %+v, %v, output %q; want the trap to run and code 3", exit, err, r.Output(request))
+	}
+}
+
+// freshSignals: a launcher that was started by nohup, or in the background of a shell, ignores signals; its containers do not.
+func freshSignals(r *Rig) {
+	ignored := []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU}
+	signal.Ignore(ignored...)
+	defer signal.Reset(ignored...)
+	r.Reopen()
+	args := []string{"grep", "-E", "^Sig(Ign|Blk):", "/proc/self/status"} // a shell has signals that it ignores
+	const fresh = "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n"
+	alone := r.Request("alone", "")
+	alone.Spec.Process.Args = args
+	if _, out := r.Run(alone); out != fresh {
+		r.T.Errorf("a container has\n%s\nwant\n%s", out, fresh)
+	}
+	holder := r.Request("holder", "echo up; sleep 1000")
+	if _, err := r.Start(r.Context(), holder); err != nil {
+		r.T.Fatal(err)
+	}
+	r.Await(holder, "up")
+	read, write, err := os.Pipe()
+	if err != nil {
+		r.T.Fatal(err)
+	}
+	defer read.Close()
+	defer write.Close()
+	process := template.Spec("/", args...).Process
+	if _, err := r.Enter(r.Context(), launcher.Enter{ID: "entered", Parent: "holder", Process: process, Files: [3]*os.File{write, write, write}}); err != nil {
+		r.T.Fatal(err)
+	}
+	write.Close()
+	if out, err := io.ReadAll(read); err != nil || string(out) != fresh {
+		r.T.Errorf("what enters a container has\n%s\nwant\n%s(%v)", out, fresh, err)
 	}
 }
 

@@ -53,7 +53,7 @@ func (c *compiler) command() error {
 	c.p.Call("change to "+cwd, unix.SYS_CHDIR, c.p.String(cwd))
 	last := ^uint32(0)
 	c.p.Call("mark files", unix.SYS_CLOSE_RANGE, shim.Int(3), shim.Int(last), shim.Int(unix.CLOSE_RANGE_CLOEXEC))
-	c.p.Call("unblock signals", unix.SYS_RT_SIGPROCMASK, shim.Int(unix.SIG_SETMASK), c.p.Words(0), shim.Int(0), shim.Int(8))
+	c.p.FreshSignals(c.ignored)
 	if process.NoNewPrivileges {
 		c.p.Call("no new privileges", unix.SYS_PRCTL, shim.Int(unix.PR_SET_NO_NEW_PRIVS), shim.Int(1), shim.Int(0), shim.Int(0), shim.Int(0))
 		if filter != nil {

@@ -38,6 +38,8 @@ type job struct {
 	output [2]string
 	// filters compiles the filter of system calls.
 	filters *seccomp.Cache
+	// ignored are the signals that the launcher ignores.
+	ignored uint64
 	// times, when set, are to be measured.
 	times *times
 }

@@ -50,6 +50,7 @@ type Launcher struct {
 	exeFile   *os.File
 	filters   seccomp.Cache
 	boot      string
+	ignored   uint64 // launcher.IgnoredSignals
 	watch     *watcher
 
 	// forks is held for reading while a child exists that containers does not show.
@@ -89,6 +90,9 @@ func New(config Config) (*Launcher, error) {
 		return nil, fmt.Errorf("launcher: %w", err)
 	}
 	if l.hierarchy, err = cgroups.Detect(); err != nil {
+		return nil, err
+	}
+	if l.ignored, err = launcher.IgnoredSignals(); err != nil {
 		return nil, err
 	}
 	if err := l.sealShim(); err != nil {

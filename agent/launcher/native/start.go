@@ -35,7 +35,7 @@ func (l *Launcher) start(ctx context.Context, c *container, request launcher.Req
 		return err
 	}
 	trace.Mark(launchtrace.Cgroups)
-	j := job{spec: spec, overlay: request.Overlay, pause: request.Pause, tasks: c.place.tasks, cpuTasks: c.place.cpuTasks, output: [2]string{request.Stdout, request.Stderr}}
+	j := job{spec: spec, overlay: request.Overlay, pause: request.Pause, tasks: c.place.tasks, cpuTasks: c.place.cpuTasks, output: [2]string{request.Stdout, request.Stderr}, ignored: l.ignored}
 	if j.users, err = identitiesOf(spec); err != nil {
 		return err
 	}
@@ -237,5 +237,5 @@ func (l *Launcher) enter(ctx context.Context, c, parent *container, enter launch
 	if err != nil {
 		return err
 	}
-	return l.run(ctx, c, job{spec: spec, enter: parent.PID, tasks: c.place.tasks, cpuTasks: c.place.cpuTasks, users: users}, enter.Files)
+	return l.run(ctx, c, job{spec: spec, enter: parent.PID, tasks: c.place.tasks, cpuTasks: c.place.cpuTasks, users: users, ignored: l.ignored}, enter.Files)
 }

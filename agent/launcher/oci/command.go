@@ -33,6 +33,8 @@ type job struct {
 	// filter is set for a process whose system calls the runtime does not filter.
 	filter *specs.LinuxSeccomp
 	ownPID bool
+	// ignored are the signals that the launcher ignores.
+	ignored uint64
 }
 
 // program turns the runtime's process into the init and its child into the command.
@@ -82,7 +84,7 @@ func (j job) command(p *shim.Program) error {
 	}
 	last := ^uint32(0)
 	p.Call("mark files", unix.SYS_CLOSE_RANGE, shim.Int(3), shim.Int(last), shim.Int(unix.CLOSE_RANGE_CLOEXEC))
-	p.Call("unblock signals", unix.SYS_RT_SIGPROCMASK, shim.Int(unix.SIG_SETMASK), p.Words(0), shim.Int(0), shim.Int(8))
+	p.FreshSignals(j.ignored)
 	if j.filter != nil {
 		code, err := seccomp.Compile(j.filter)
 		if err != nil {

@@ -43,6 +43,7 @@ type Launcher struct {
 	hidden    []string // cgroup mounts that the runtime must not see
 	shim      *os.File
 	boot      string
+	ignored   uint64 // launcher.IgnoredSignals
 	watchers  sync.WaitGroup
 	// slots bounds the runtimes that work at the same time: each is a large program.
 	slots chan struct{}
@@ -106,6 +107,9 @@ func New(config Config) (*Launcher, error) {
 		return nil, fmt.Errorf("launcher: %w", err)
 	}
 	if l.hierarchy, err = cgroups.Detect(); err != nil {
+		return nil, err
+	}
+	if l.ignored, err = launcher.IgnoredSignals(); err != nil {
 		return nil, err
 	}
 	if l.hidden, err = foreignCgroups(l.hierarchy); err != nil {

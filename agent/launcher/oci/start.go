@@ -63,7 +63,7 @@ func (l *Launcher) start(ctx context.Context, c *container, request launcher.Req
 	if err := giveTerminal(c.UserFirst, files, request.Spec.Process); err != nil {
 		return err
 	}
-	j := job{process: request.Spec.Process, ownPID: c.OwnPID}
+	j := job{process: request.Spec.Process, ownPID: c.OwnPID, ignored: l.ignored}
 	if request.Pause {
 		j.process = nil
 	}
@@ -146,7 +146,7 @@ func (l *Launcher) enter(ctx context.Context, c, parent *container, enter launch
 	if err := giveTerminal(parent.UserFirst, enter.Files, enter.Process); err != nil {
 		return err
 	}
-	j := job{process: enter.Process}
+	j := job{process: enter.Process, ignored: l.ignored}
 	if !parent.Seccomp {
 		j.filter = enter.Seccomp
 	}

@@ -13,6 +13,9 @@ package shim
 import (
 	"encoding/binary"
 	"fmt"
+	"math/bits"
+
+	"golang.org/x/sys/unix"
 )
 
 // Layout of the program in the shim's memory, mirrored in shim_amd64.s. Data have a
@@ -158,6 +161,16 @@ func (p *Program) jump(kind uint8, r Reg, l *Label) {
 	op.args[1] = uint64(l.at)
 	l.jumps = append(l.jumps, op)
 	p.ops = append(p.ops, op)
+}
+
+// FreshSignals gives ignored signals, a set in which bit n-1 is signal n, their default action, and unblocks
+// all: an exec keeps both as they are.
+func (p *Program) FreshSignals(ignored uint64) {
+	for rest := ignored; rest != 0; rest &= rest - 1 {
+		number := bits.TrailingZeros64(rest) + 1
+		p.Call(fmt.Sprintf("default action of signal %d", number), unix.SYS_RT_SIGACTION, Int(number), p.Words(0, 0, 0, 0), Int(0), Int(8))
+	}
+	p.Call("unblock signals", unix.SYS_RT_SIGPROCMASK, Int(unix.SIG_SETMASK), p.Words(0), Int(0), Int(8))
 }
 
 // ErrorsTo changes where failures are reported from here on.
