@@ -49,6 +49,13 @@ func (l *launchLog) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
+// drain forgets the launches so far.
+func (l *launchLog) drain() {
+	for len(l.launched) > 0 {
+		<-l.launched
+	}
+}
+
 // WithAttrs implements slog.Handler.
 func (l *launchLog) WithAttrs([]slog.Attr) slog.Handler { return l }
 

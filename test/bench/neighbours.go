@@ -2,10 +2,13 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"time"
@@ -32,13 +35,17 @@ const (
 	callsPerLaunch    = 15
 )
 
-// asked is what the agent's users felt: ms of cheap calls and of launches.
-type asked struct{ calls, launches []float64 }
+// asked is what the agent's users felt: ms of cheap calls and of launches, and these launches step by step.
+type asked struct {
+	calls, launches []float64
+	steps           []map[string]float64
+}
 
 // neighbours measures reliability F14: what hostile containers do to the agent's answers, in rounds without and with
 // them.
 func (s *suite) neighbours() (err error) {
-	c, err := startCluster()
+	log := newLaunchLog()
+	c, err := startLoggedCluster(slog.New(log))
 	if err != nil {
 		return err
 	}
@@ -48,7 +55,7 @@ func (s *suite) neighbours() (err error) {
 		return err
 	}
 	var quiet, loud asked
-	n := &neighbourhood{cluster: c, agent: c.daemons.(*devcluster.Cluster).Agents()[0].Addr, running: map[string]*mesos.TaskInfo{}}
+	n := &neighbourhood{cluster: c, agent: c.daemons.(*devcluster.Cluster).Agents()[0].Addr, running: map[string]*mesos.TaskInfo{}, log: log}
 	for range neighbourRounds {
 		if err := n.measure(&quiet); err != nil {
 			return fmt.Errorf("without neighbours: %w", err)
@@ -64,13 +71,54 @@ func (s *suite) neighbours() (err error) {
 		}
 	}
 	s.beside("call", "GET_AGENT of the agent", quiet.calls, loud.calls, n.ended)
+	s.late(quiet, loud)
 	s.beside("launch", "ACCEPT to TASK_RUNNING", quiet.launches, loud.launches, n.ended)
 	return nil
 }
 
+// Of the late launches, the slowest twentieth, the longest steps are told.
+const (
+	lateShare = 20
+	lateSteps = 6
+)
+
+// late says where the launches wait that are late.
+func (s *suite) late(quiet, loud asked) {
+	slow, all, before := meanSteps(loud.slowest(len(loud.steps)/lateShare)), meanSteps(loud.steps), meanSteps(quiet.slowest(len(quiet.steps)/lateShare))
+	steps := slices.SortedFunc(maps.Keys(slow), func(a, b string) int { return cmp.Compare(slow[b], slow[a]) })
+	for _, step := range steps[:min(lateSteps, len(steps))] {
+		s.report(figure{Name: "F14/late/" + step, Value: slow[step], Unit: "ms",
+			Note: fmt.Sprintf("mean of the slowest %d of %d launches beside hostile containers; %.2f of all of them; %.2f of as many without", len(loud.steps)/lateShare, len(loud.steps), all[step], before[step])})
+	}
+}
+
+// slowest are the steps of that many launches.
+func (a asked) slowest(count int) []map[string]float64 {
+	order := make([]int, len(a.steps))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(i, j int) int { return cmp.Compare(a.launches[j], a.launches[i]) })
+	var out []map[string]float64
+	for _, i := range order[:min(count, len(order))] {
+		out = append(out, a.steps[i])
+	}
+	return out
+}
+
+// meanSteps are means in ms by step.
+func meanSteps(launches []map[string]float64) map[string]float64 {
+	out := map[string]float64{}
+	for _, each := range launches {
+		for step, took := range each {
+			out[step] += took / float64(len(launches))
+		}
+	}
+	return out
+}
+
 func (s *suite) beside(name, what string, quiet, loud []float64, ended int) {
-	slices.Sort(quiet)
-	slices.Sort(loud)
+	quiet, loud = slices.Sorted(slices.Values(quiet)), slices.Sorted(slices.Values(loud))
 	before, beside := quantile(quiet, 0.99), quantile(loud, 0.99)
 	s.report(figure{Name: "F14/" + name + "-p99", Value: beside / before, Unit: "times without", Must: 2,
 		Note: fmt.Sprintf("%s beside %d hostile containers, %d rounds: p50 %.2f, p99 %.2f, max %.2f ms; without: p50 %.2f, p99 %.2f, max %.2f ms; %d of each; %d times one was ended by its memory limit, and started again",
@@ -84,6 +132,20 @@ type neighbourhood struct {
 	running map[string]*mesos.TaskInfo // the hostile, by task
 	ended   int                        // how many were ended by their memory limit
 	again   []string                   // have to be started once more
+	log     *launchLog
+}
+
+// steps are those of the launch that has just been seen, in ms.
+func (n *neighbourhood) steps(start, running time.Time) map[string]float64 {
+	one := <-n.log.launched
+	for one.ended.Before(start) { // a hostile one's, told late
+		one = <-n.log.launched
+	}
+	out := map[string]float64{"accepted": ms(one.ended.Add(-one.took).Sub(start)), "seen": ms(running.Sub(one.ended))}
+	for _, step := range one.steps {
+		out[step.Key] = ms(step.Value.Duration())
+	}
+	return out
 }
 
 // measure launches containers, one after the other, and asks the agent in between.
@@ -96,6 +158,7 @@ func (n *neighbourhood) measure(into *asked) error {
 				return err
 			}
 		}
+		n.log.drain()
 		tasks, start, err := n.launch(1)
 		if err != nil {
 			return err
@@ -104,7 +167,7 @@ func (n *neighbourhood) measure(into *asked) error {
 		if err != nil {
 			return err
 		}
-		into.launches = append(into.launches, ms(running.Sub(start)))
+		into.launches, into.steps = append(into.launches, ms(running.Sub(start))), append(into.steps, n.steps(start, running))
 		for range callsPerLaunch {
 			took, err := n.ask()
 			if err != nil {

@@ -29,6 +29,16 @@ type placement struct {
 	tasks    []string
 	cpuTasks string
 	unified  string
+	// shares of the processor are the container's when it is complete; 0 leaves them as they are.
+	shares uint64
+}
+
+// settle ends the hurry of a container that is complete.
+func (p placement) settle() error {
+	if p.shares == 0 {
+		return nil
+	}
+	return p.limits.SetShares(p.shares)
 }
 
 // Share is the annotation that puts a container into the cgroups at this path, which
@@ -49,6 +59,12 @@ func (l *Launcher) place(path, id string, shared bool, resources *specs.LinuxRes
 		p.made = append(p.made, p.limits)
 		if err := p.limits.Set(resources); err != nil {
 			return p, err
+		}
+		if resources.CPU != nil && resources.CPU.Shares != nil {
+			p.shares = *resources.CPU.Shares
+			if err := p.limits.Hurry(); err != nil {
+				return p, err
+			}
 		}
 	} else {
 		p.limits = l.hierarchy.At(path)

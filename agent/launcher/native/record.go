@@ -22,6 +22,8 @@ type record struct {
 	// PID and Start identify the init; PID 0 means that it was about to be cloned.
 	PID   int
 	Start uint64
+	// Shares of the processor are the container's, which has more of it until it is complete.
+	Shares uint64 `json:",omitempty"`
 }
 
 func (l *Launcher) writeIntent(c *container) error {
@@ -71,6 +73,7 @@ func (l *Launcher) adopt(c *container) {
 	}
 	c.live = true
 	l.containers[c.ID] = c
+	l.settle(c)
 	var exit launcher.Exit
 	if records.Read(filepath.Join(c.dir, "exit.json"), &exit) == nil {
 		c.exit = exit
@@ -90,6 +93,16 @@ func (l *Launcher) adopt(c *container) {
 		}
 	}
 	l.finish(c, nil)
+}
+
+// settle ends the hurry of a container that was complete when its launcher died, or nearly.
+func (l *Launcher) settle(c *container) {
+	if c.Shares == 0 || !c.place.limits.Hurries() {
+		return
+	}
+	if err := c.place.limits.SetShares(c.Shares); err != nil {
+		l.log.Warn("container has more than its share of the processor", "container", c.ID, "error", err)
+	}
 }
 
 // existing rebuilds the placement of a container that was made by another launcher.

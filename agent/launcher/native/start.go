@@ -34,6 +34,7 @@ func (l *Launcher) start(ctx context.Context, c *container, request launcher.Req
 	if c.place, err = l.place(path, c.ID, shared, cgroups.BoundProcesses(spec.Linux.Resources)); err != nil {
 		return err
 	}
+	c.Shares = c.place.shares
 	trace.Mark(launchtrace.Cgroups)
 	j := job{spec: spec, overlay: request.Overlay, pause: request.Pause, tasks: c.place.tasks, cpuTasks: c.place.cpuTasks, output: [2]string{request.Stdout, request.Stderr}, ignored: l.ignored}
 	if j.users, err = identitiesOf(spec); err != nil {
@@ -122,6 +123,9 @@ func (l *Launcher) run(ctx context.Context, c *container, j job, files [3]*os.Fi
 	if len(failure) >= 8 {
 		at, errno := binary.LittleEndian.Uint32(failure), binary.LittleEndian.Uint32(failure[4:])
 		return &StartError{Step: program.Name(int(at)), Errno: syscall.Errno(errno)}
+	}
+	if err := c.place.settle(); err != nil {
+		return err
 	}
 	trace.Add(j.times.read(code)...)
 	trace.Mark(launchtrace.Exec)
