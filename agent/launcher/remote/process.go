@@ -62,7 +62,6 @@ func Main(ctx context.Context, o Options) error {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("launcher: become reaper: %w", err)
 	}
-	raiseFiles()
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return fmt.Errorf("launcher: %w", err)
 	}
@@ -148,15 +147,6 @@ func reap(ctx context.Context, l *native.Launcher) {
 		case <-ctx.Done():
 			return
 		}
-	}
-}
-
-// raiseFiles makes room for a pidfd and a terminal a container.
-func raiseFiles() {
-	var limit unix.Rlimit
-	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) == nil && limit.Cur < limit.Max {
-		limit.Cur = limit.Max
-		_ = unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
 	}
 }
 

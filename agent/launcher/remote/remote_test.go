@@ -158,6 +158,37 @@ func TestTheLockOfALauncherThatEndsIsWaitedFor(t *testing.T) {
 	c.Close()
 }
 
+// TestContainersHaveTheLimitOfFilesTheLauncherWasStartedWith: it takes more for itself, up to the hard limit.
+func TestContainersHaveTheLimitOfFilesTheLauncherWasStartedWith(t *testing.T) {
+	var before unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	if before.Max <= 640 {
+		t.Skipf("SKIP: the hard limit of open files is %d", before.Max)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 640, Max: before.Max}); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+			t.Error(err)
+		}
+	}()
+	var keeper *remote.Keeper
+	r := launchertest.NewRig(t, keeping("native", &keeper))
+	request := r.Request("holder", "ulimit -Sn; sleep 1000")
+	pid, err := r.Start(r.Context(), request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Await(request, "640\n")
+	var own unix.Rlimit
+	if err := unix.Prlimit(launcherOf(t, pid), unix.RLIMIT_NOFILE, nil, &own); err != nil || own.Cur < before.Max-1 {
+		t.Errorf("the launcher itself has %+v, %v; want about %d", own, err, before.Max)
+	}
+}
+
 // A directory may be deeper than the address of a socket is long.
 func TestLauncherInADeepDirectoryIsReached(t *testing.T) {
 	if os.Getuid() != 0 {
