@@ -327,6 +327,7 @@ func (a *Agent) newWorks(ctx context.Context, post func(core.Event)) *containers
 // afterRecovery gives what does not hold up the recovery: it runs when ready is closed, until ctx ends.
 func (a *Agent) afterRecovery(found []containerizer.Recovered, works *containers) func(ctx context.Context, ready <-chan struct{}) {
 	inUse, ended := a.sandboxes(), a.ended()
+	a.garbage.findAgents(a.paths.Agents(), a.paths.Agent(a.recovered.Agent.GetId().GetValue()))
 	return func(ctx context.Context, ready <-chan struct{}) {
 		select {
 		case <-ready:

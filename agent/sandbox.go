@@ -111,7 +111,8 @@ func account(name string) (uid, gid int, err error) {
 	return uid, gid, nil
 }
 
-// collector removes sandboxes that were forgotten longer ago than --gc_delay; the fuller the disk, the sooner.
+// collector removes sandboxes that were forgotten longer ago than --gc_delay; the fuller the disk, the sooner. The records of
+// an agent's earlier ids go like these.
 type collector struct {
 	delay time.Duration
 	log   *slog.Logger
@@ -219,6 +220,17 @@ func (g *collector) find(ctx context.Context, work string, keep map[string]bool,
 	slices.SortStableFunc(g.waiting, func(a, b forgotten) int { return a.at.Compare(b.at) })
 }
 
+// findAgents plans the removal of what is recorded under ids that this agent had before: all directories in dir but current.
+func (g *collector) findAgents(dir, current string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	each(dir, func(agent string, e fs.DirEntry) {
+		if info, err := e.Info(); err == nil && agent != current {
+			g.waiting = append(g.waiting, forgotten{info.ModTime(), agent})
+		}
+	})
+}
+
 // tidy removes the directory of an executor's runs, and those above it up to that of the agent, as far as nothing is
 // left in them: every task of a command has an executor of its own.
 func (g *collector) tidy(runs string) {
@@ -322,7 +334,7 @@ func (g *collector) sweep(now time.Time) {
 	for _, f := range due {
 		if err := os.RemoveAll(f.dir); err != nil {
 			g.failed.Add(1)
-			g.log.Warn("sandbox not removed", "sandbox", f.dir, "error", err)
+			g.log.Warn("not removed", "directory", f.dir, "error", err)
 		} else {
 			g.removed.Add(1)
 			g.tidy(filepath.Dir(f.dir))

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"agora.dev/agora/agent/checkpoint"
 )
 
 func TestSandboxesOfEarlierAgentsAreCollectedByAge(t *testing.T) {
@@ -31,6 +33,31 @@ func TestSandboxesOfEarlierAgentsAreCollectedByAge(t *testing.T) {
 		}
 		if _, err := os.Stat(filepath.Dir(filepath.Dir(dirs[name]))); (err == nil) != want {
 			t.Errorf("executor of %s: there %v, want %v", name, err == nil, want)
+		}
+	}
+}
+
+// What was recorded under another id of the agent goes by its age; what it is going by stays.
+func TestRecordsOfEarlierIdsAreCollectedByAge(t *testing.T) {
+	paths, now := checkpoint.Paths{Work: t.TempDir()}, time.Now()
+	for id, age := range map[string]time.Duration{"S0": 48 * time.Hour, "S1": time.Hour, "S2": 48 * time.Hour} {
+		if err := os.MkdirAll(filepath.Join(paths.Agent(id), "frameworks", "f"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(paths.Agent(id), now, now.Add(-age)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("S2", filepath.Join(paths.Agents(), "latest")); err != nil {
+		t.Fatal(err)
+	}
+	g := &collector{delay: 24 * time.Hour, log: slog.New(slog.DiscardHandler)}
+	g.findAgents(paths.Agents(), paths.Agent("S2"))
+	g.find(t.Context(), paths.Work, nil, nil)
+	g.sweep(now)
+	for id, want := range map[string]bool{"S0": false, "S1": true, "S2": true, "latest": true} {
+		if _, err := os.Stat(paths.Agent(id)); (err == nil) != want {
+			t.Errorf("%s: there %v, want %v", id, err == nil, want)
 		}
 	}
 }

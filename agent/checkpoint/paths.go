@@ -85,6 +85,12 @@ func (p Paths) BlackBox() string { return filepath.Join(p.Work, "blackbox") }
 // Lock is held by the agent that owns the work directory.
 func (p Paths) Lock() string { return filepath.Join(p.Work, "lock") }
 
+// Agents holds a directory for each id that the agent of this work directory has had.
+func (p Paths) Agents() string { return p.slaves() }
+
+// Agent is the directory of one of them.
+func (p Paths) Agent(id string) string { return p.agent(id) }
+
 func (p Paths) meta() string      { return filepath.Join(p.Work, "meta") }
 func (p Paths) bootID() string    { return filepath.Join(p.meta(), "boot_id") }
 func (p Paths) resources() string { return filepath.Join(p.meta(), "resources", "resources.info") }
