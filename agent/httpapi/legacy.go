@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -93,8 +94,8 @@ func (s *Server) legacyState(w http.ResponseWriter, r *http.Request) {
 		"reserved_resources": byRole(snapshot.Total), "unreserved_resources": quantities(unreserved(snapshot.Total)),
 		"reserved_resources_full": fullByRole(snapshot.Total), "unreserved_resources_full": full(unreserved(snapshot.Total)),
 		"reserved_resources_allocated": byRole(allocated), "unreserved_resources_allocated": quantities(unreserved(allocated)),
-		"resource_providers": []any{}, "frameworks": legacyFrameworks(snapshot.Frameworks),
-		"completed_frameworks": legacyFrameworks(snapshot.Completed),
+		"resource_providers": []any{}, "frameworks": rowsOf(snapshot.Frameworks, legacyFramework),
+		"completed_frameworks": rowsOf(snapshot.Completed, legacyFramework),
 	}
 	addBuild(state)
 	if flags := viewer.flags(s.Flags); flags != nil {
@@ -112,47 +113,39 @@ func (s *Server) legacyState(w http.ResponseWriter, r *http.Request) {
 		state["drain_config"] = message(snapshot.Drain)
 		state["estimated_drain_start_time_seconds"] = snapshot.DrainSince.Unix() // whole seconds, as Mesos
 	}
-	writeJSON(w, r, state)
+	writeRows(w, r, state)
 }
 
-func legacyFrameworks(list []core.FrameworkView) []any {
-	out := []any{}
-	for _, f := range list {
-		entry := map[string]any{
-			"id": f.Info.GetId().GetValue(), "name": f.Info.GetName(), "user": f.Info.GetUser(),
-			"failover_timeout": number(f.Info.GetFailoverTimeout()), "checkpoint": f.Info.GetCheckpoint(),
-			"hostname": f.Info.GetHostname(), "roles": append([]string{}, f.Info.GetRoles()...),
-			"executors": legacyExecutors(f.Executors), "completed_executors": legacyExecutors(f.Completed),
-		}
-		if f.Info.Principal != nil {
-			entry["principal"] = f.Info.GetPrincipal()
-		}
-		out = append(out, entry)
+func legacyFramework(f core.FrameworkView) any {
+	entry := map[string]any{
+		"id": f.Info.GetId().GetValue(), "name": f.Info.GetName(), "user": f.Info.GetUser(),
+		"failover_timeout": number(f.Info.GetFailoverTimeout()), "checkpoint": f.Info.GetCheckpoint(),
+		"hostname": f.Info.GetHostname(), "roles": append([]string{}, f.Info.GetRoles()...),
+		"executors": rowsOf(f.Executors, legacyExecutor), "completed_executors": rowsOf(f.Completed, legacyExecutor),
 	}
-	return out
+	if f.Info.Principal != nil {
+		entry["principal"] = f.Info.GetPrincipal()
+	}
+	return entry
 }
 
-func legacyExecutors(list []core.ExecutorView) []any {
-	out := []any{}
-	for _, e := range list {
-		entry := map[string]any{
-			"id": string(e.Run.Key.Executor), "name": e.Info.GetName(), "source": e.Info.GetSource(),
-			"container": string(e.Run.Container), "directory": e.Sandbox, "resources": quantities(e.Resources),
-			"role": roleOf(e), "tasks": legacyTasks(e.Launched, e.Terminated), "queued_tasks": legacyQueued(e),
-			"completed_tasks": legacyTasks(e.Completed, nil),
-		}
-		switch e.Kind {
-		case core.TaskGroup:
-			entry["type"] = "DEFAULT"
-		case core.Custom:
-			entry["type"] = "CUSTOM"
-		}
-		if e.Info.GetLabels() != nil {
-			entry["labels"] = messages(e.Info.GetLabels().GetLabels())
-		}
-		out = append(out, entry)
+func legacyExecutor(e core.ExecutorView) any {
+	entry := map[string]any{
+		"id": string(e.Run.Key.Executor), "name": e.Info.GetName(), "source": e.Info.GetSource(),
+		"container": string(e.Run.Container), "directory": e.Sandbox, "resources": quantities(e.Resources),
+		"role": roleOf(e), "tasks": rowsOf(slices.Concat(e.Launched, e.Terminated), legacyTask),
+		"queued_tasks": rowsOf(e.Queued, func(t *mesos.TaskInfo) any { return legacyQueued(t, e.Run.Key) }), "completed_tasks": rowsOf(e.Completed, legacyTask),
 	}
-	return out
+	switch e.Kind {
+	case core.TaskGroup:
+		entry["type"] = "DEFAULT"
+	case core.Custom:
+		entry["type"] = "CUSTOM"
+	}
+	if e.Info.GetLabels() != nil {
+		entry["labels"] = messages(e.Info.GetLabels().GetLabels())
+	}
+	return entry
 }
 
 func roleOf(e core.ExecutorView) string {
@@ -180,18 +173,8 @@ func taskRole(resources []*mesos.Resource) string {
 	return "*"
 }
 
-func legacyTasks(lists ...[]*mesos.Task) []any {
-	out := []any{}
-	for _, list := range lists {
-		for _, t := range list {
-			out = append(out, legacyTask(t))
-		}
-	}
-	return out
-}
-
-func legacyTask(t *mesos.Task) map[string]any {
-	entry := map[string]any{
+func legacyTask(t *mesos.Task) any {
+	entry := whole{
 		"id": t.GetTaskId().GetValue(), "name": t.GetName(), "framework_id": t.GetFrameworkId().GetValue(),
 		"executor_id": t.GetExecutorId().GetValue(), "slave_id": t.GetAgentId().GetValue(),
 		"state": t.GetState().String(), "resources": quantities(t.GetResources()),
@@ -240,16 +223,12 @@ func legacyStatuses(list []*mesos.TaskStatus) []any {
 	return out
 }
 
-func legacyQueued(e core.ExecutorView) []any {
-	out := []any{}
-	for _, t := range e.Queued {
-		out = append(out, map[string]any{
-			"id": t.GetTaskId().GetValue(), "name": t.GetName(), "slave_id": t.GetAgentId().GetValue(),
-			"executor_id": string(e.Run.Key.Executor), "framework_id": string(e.Run.Key.Framework),
-			"resources": quantities(t.GetResources()),
-		})
+func legacyQueued(t *mesos.TaskInfo, executor core.ExecutorKey) any {
+	return whole{
+		"id": t.GetTaskId().GetValue(), "name": t.GetName(), "slave_id": t.GetAgentId().GetValue(),
+		"executor_id": string(executor.Executor), "framework_id": string(executor.Framework),
+		"resources": quantities(t.GetResources()),
 	}
-	return out
 }
 
 func (s *Server) legacyContainers(w http.ResponseWriter, r *http.Request) {

@@ -118,14 +118,22 @@ func writeJSON(w http.ResponseWriter, r *http.Request, document any) {
 		answer(w, err)
 		return
 	}
-	if callback := r.URL.Query().Get("jsonp"); callback != "" {
-		w.Header().Set("Content-Type", "text/javascript")
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		fmt.Fprintf(w, "/**/%s(%s);", strings.Map(identifier, callback), data)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
+	after := jsonHead(w, r)
 	w.Write(data)
+	io.WriteString(w, after)
+}
+
+// jsonHead begins a legacy document, and returns how it ends.
+func jsonHead(w http.ResponseWriter, r *http.Request) (after string) {
+	callback := r.URL.Query().Get("jsonp")
+	if callback == "" {
+		w.Header().Set("Content-Type", "application/json")
+		return ""
+	}
+	w.Header().Set("Content-Type", "text/javascript")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	fmt.Fprintf(w, "/**/%s(", strings.Map(identifier, callback))
+	return ");"
 }
 
 func identifier(r rune) rune {
