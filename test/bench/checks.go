@@ -46,7 +46,7 @@ func (s *suite) checks() (err error) {
 	time.Sleep(idleFor)
 	used := float64(cpu(pids)-from) * tickMillis / float64(idleFor.Milliseconds()) * 100
 	s.report(figure{Name: fmt.Sprintf("checks/%d-http-per-second", n), Value: used, Unit: "% of a core", Must: 50, Goal: 15,
-		Note: "agent, launcher, master, inits and this client over 10 s; the asked servers excluded; no floor"})
+		Note: fmt.Sprintf("agent, launcher, master, inits and this client over %s; the asked servers excluded; no floor", idleFor)})
 	_, _, err = c.killAll(tasks)
 	return err
 }

@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	idleFor    = 10 * time.Second
-	tickMillis = 10 // USER_HZ is 100 on Linux
+	idleFor    = 30 * time.Second // a collection of garbage by chance is a percent of ten
+	tickMillis = 10               // USER_HZ is 100 on Linux
 )
 
 // density measures P8: what live containers cost when nothing happens.
