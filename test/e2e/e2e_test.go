@@ -154,15 +154,21 @@ func eventually(t *testing.T, what string, within time.Duration, check func() er
 func freePort(t *testing.T) int {
 	t.Helper()
 	for range 100 {
-		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10000+rand.IntN(20000)))
-		if err == nil {
-			defer listener.Close()
-			return listener.Addr().(*net.TCPAddr).Port
+		port := 10000 + rand.IntN(20000)
+		if _, before := givenPorts.LoadOrStore(port, true); before {
+			continue
+		}
+		if listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			listener.Close()
+			return port
 		}
 	}
 	t.Fatal("no free port found")
 	return 0
 }
+
+// givenPorts are those that freePort has chosen: whoever got one may not listen yet.
+var givenPorts sync.Map
 
 func get(url string) (string, error) {
 	response, err := http.Get(url)
