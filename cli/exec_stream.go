@@ -118,15 +118,18 @@ func (s *session) feed(ctx context.Context, stdin bool) {
 	if !send(&agentpb.Call_AttachContainerInput{Type: agentpb.Call_AttachContainerInput_CONTAINER_ID.Enum(), ContainerId: s.id}) {
 		return
 	}
+	pass := func(part *agentpb.ProcessIO) bool {
+		return part == nil || send(&agentpb.Call_AttachContainerInput{Type: agentpb.Call_AttachContainerInput_PROCESS_IO.Enum(), ProcessIo: part})
+	}
 	lines, resized := make(chan []byte), make(chan os.Signal, 1)
+	notifyResize(resized)
+	defer signal.Stop(resized)
+	if s.tty && !pass(s.resize()) { // before anything that is typed
+		return
+	}
 	if stdin {
 		go s.readInput(ctx, lines)
 	}
-	if s.tty {
-		resized <- os.Interrupt // the size of now
-	}
-	notifyResize(resized)
-	defer signal.Stop(resized)
 	for {
 		var part *agentpb.ProcessIO
 		select {
@@ -144,7 +147,7 @@ func (s *session) feed(ctx context.Context, stdin bool) {
 			part = &agentpb.ProcessIO{Type: agentpb.ProcessIO_CONTROL.Enum(), Control: &agentpb.ProcessIO_Control{
 				Type: agentpb.ProcessIO_Control_HEARTBEAT.Enum(), Heartbeat: &agentpb.ProcessIO_Control_Heartbeat{}}}
 		}
-		if part != nil && !send(&agentpb.Call_AttachContainerInput{Type: agentpb.Call_AttachContainerInput_PROCESS_IO.Enum(), ProcessIo: part}) {
+		if !pass(part) {
 			return
 		}
 	}
