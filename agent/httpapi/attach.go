@@ -52,9 +52,33 @@ func (s *Server) sandboxOf(ctx context.Context, id containerizer.ID) (string, er
 	return dir, nil
 }
 
-// tailContainer passes on what a container writes to its output from now on, until it ends. The
-// output is in files, which are followed; that of a terminal is in stdout.
-func (s *Server) tailContainer(ctx context.Context, id containerizer.ID, sandbox string, emit func(*agentapi.ProcessIO) bool) {
+// followed is a file of a sandbox that is passed on from where it ended when it was opened.
+type followed struct {
+	file   *os.File
+	offset int64
+	kind   agentapi.ProcessIO_Data_Type
+}
+
+// followOutput opens what a container writes its output to. That is in files; the output of a
+// terminal is in stdout. The caller closes them.
+func (s *Server) followOutput(id containerizer.ID, sandbox string) []*followed {
+	var files []*followed
+	for name, kind := range map[string]agentapi.ProcessIO_Data_Type{
+		"stdout": agentapi.ProcessIO_Data_STDOUT, "stderr": agentapi.ProcessIO_Data_STDERR,
+	} {
+		f, err := follow(sandbox, name)
+		if err != nil {
+			s.Log.Debug("output not followed", "container", id, "file", name, "error", err)
+			continue
+		}
+		f.kind = kind
+		files = append(files, f)
+	}
+	return files
+}
+
+// tailContainer passes on what a container adds to its output until it ends.
+func (s *Server) tailContainer(ctx context.Context, id containerizer.ID, files []*followed, emit func(*agentapi.ProcessIO) bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ended := make(chan struct{})
@@ -63,14 +87,12 @@ func (s *Server) tailContainer(ctx context.Context, id containerizer.ID, sandbox
 		_, _ = s.Containers.Wait(ctx, id)
 	}()
 	var wg sync.WaitGroup
-	for name, kind := range map[string]agentapi.ProcessIO_Data_Type{
-		"stdout": agentapi.ProcessIO_Data_STDOUT, "stderr": agentapi.ProcessIO_Data_STDERR,
-	} {
+	for _, f := range files {
 		wg.Go(func() {
-			if err := tail(ctx, ended, sandbox, name, func(data []byte) bool {
-				return emit(&agentapi.ProcessIO{Type: agentapi.ProcessIO_DATA.Enum(), Data: &agentapi.ProcessIO_Data{Type: &kind, Data: data}})
+			if err := f.tail(ctx, ended, func(data []byte) bool {
+				return emit(&agentapi.ProcessIO{Type: agentapi.ProcessIO_DATA.Enum(), Data: &agentapi.ProcessIO_Data{Type: &f.kind, Data: data}})
 			}); err != nil {
-				s.Log.Debug("output not followed", "container", id, "file", name, "error", err)
+				s.Log.Debug("output not followed to its end", "container", id, "file", f.file.Name(), "error", err)
 			}
 		})
 	}
@@ -79,28 +101,33 @@ func (s *Server) tailContainer(ctx context.Context, id containerizer.ID, sandbox
 	<-ended
 }
 
-// tail follows a file of a sandbox from its present end. The task can replace it by anything: only
-// a regular file within the sandbox is read.
-func tail(ctx context.Context, ended <-chan struct{}, sandbox, name string, emit func([]byte) bool) error {
+// follow opens a file of a sandbox at its present end. The task can replace it by anything: only a
+// regular file within the sandbox is read.
+func follow(sandbox, name string) (*followed, error) {
 	f, err := openRegular(sandbox, name)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer f.Close()
 	offset, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
-		return err
+		f.Close()
+		return nil, err
 	}
+	return &followed{file: f, offset: offset}, nil
+}
+
+// tail emits what is added to the file until the container ended, with its last words.
+func (f *followed) tail(ctx context.Context, ended <-chan struct{}, emit func([]byte) bool) error {
 	pause := time.NewTicker(tailPause)
 	defer pause.Stop()
 	buffer := make([]byte, copySize)
 	for last := false; ; {
-		if from, err := containerlogger.FirstData(f, offset); err == nil {
-			offset = from // it was rotated faster than it was followed
+		if from, err := containerlogger.FirstData(f.file, f.offset); err == nil {
+			f.offset = from // it was rotated faster than it was followed
 		}
-		n, err := f.ReadAt(buffer, offset)
+		n, err := f.file.ReadAt(buffer, f.offset)
 		if n > 0 {
-			offset += int64(n)
+			f.offset += int64(n)
 			if !emit(append([]byte(nil), buffer[:n]...)) {
 				return nil
 			}
@@ -109,8 +136,8 @@ func tail(ctx context.Context, ended <-chan struct{}, sandbox, name string, emit
 		if err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
-		if info, err := f.Stat(); err == nil && info.Size() < offset {
-			offset = 0 // its head was cut off
+		if info, err := f.file.Stat(); err == nil && info.Size() < f.offset {
+			f.offset = 0 // its head was cut off
 			continue
 		}
 		if last {

@@ -323,8 +323,14 @@ func (s *Server) attachTask(w http.ResponseWriter, r *http.Request, id container
 		answer(w, err)
 		return
 	}
+	files := s.followOutput(id, sandbox) // before the client is told that it is attached, and types
+	defer func() {
+		for _, f := range files {
+			f.file.Close()
+		}
+	}()
 	s.streamOutput(w, r, nil, out, media, func(ctx context.Context, emit func(*agentapi.ProcessIO) bool) {
-		s.tailContainer(ctx, id, sandbox, emit)
+		s.tailContainer(ctx, id, files, emit)
 	})
 }
 
