@@ -44,6 +44,14 @@ run() {
   echo "VM: $name $what $verdict"
   rmdir /tmp/console
 }
+# Counting page faults has the kernel write over its own code, also a second after the last counter is closed. An
+# emulated processor that is just there may see the old code for good, and both stand still: so one is alone meanwhile.
+second=/sys/devices/system/cpu/cpu1/online
+[ -f $second ] && echo 0 > $second
+run agent-isolators-perf -test.run .
+run agent-containerizer-linux -test.run EventsAreCounted
+sleep 3
+[ -f $second ] && echo 1 > $second
 # The runtimes are large programs for an emulated machine: they run beside the others,
 # not a hundred at once, and the walls are looked at with one of them.
 run agent-launcher-oci -test.run '.*/runc' -test.skip '.*/.*/(HundredAtOnce|Walls)' &
@@ -55,13 +63,12 @@ run agent-containerlogger -test.run .
 run agent-launcher-remote -test.run . -test.skip 'Upgrade|.*/HundredAtOnce'
 run agent-launcher-native -test.run .
 # Networks with the native launcher: the runtimes are too large for this machine.
-run agent-containerizer-linux -test.run . -test.skip 'NoLinkLeads|Project|ImagesAreTheSame|.*/(runc|crun)'
+run agent-containerizer-linux -test.run . -test.skip 'EventsAreCounted|NoLinkLeads|Project|ImagesAreTheSame|.*/(runc|crun)'
 run agent-containerizer-linux -test.run Project
 run agent-containerizer-linux -test.run ImagesAreTheSame -test.skip '.*/.*/.*/(runc|crun)'
 run agent-isolators-cni-bridge -test.run .
 run agent-isolators-cni -test.run .
 run agent-isolators-ports -test.run .
-run agent-isolators-perf -test.run .
 run agent-launcher-oci -test.run '.*/crun' -test.skip '.*/.*/HundredAtOnce'
 # A tmpfs of this kernel cannot be mounted with other ids.
 if [ -b /dev/vda ]; then
