@@ -221,4 +221,5 @@ func (c *Containerizer) keepProjects(filter *specs.LinuxSeccomp) {
 			Args: []specs.LinuxSeccompArg{{Index: 1, Value: 0xffffffff, ValueTwo: call, Op: specs.OpMaskedEqual}}}
 		filter.Syscalls = slices.Insert(filter.Syscalls, 0, rule)
 	}
+	filter.Syscalls = slices.Insert(filter.Syscalls, 0, specs.LinuxSyscall{Names: []string{"file_setattr"}, Action: specs.ActErrno})
 }

@@ -51,7 +51,11 @@ func NewRig(t testing.TB, open Factory) *Rig {
 	}
 	r.Launcher, r.close = open(t, r.Dir)
 	t.Cleanup(func() {
-		list, _ := r.List(context.Background())
+		list, err := r.List(context.Background())
+		if err != nil {
+			t.Errorf("the launcher does not say what runs, so all in %s is killed: %v", r.Cgroup, err)
+			killAll(h, r.Cgroup)
+		}
 		for _, c := range list {
 			_ = r.Destroy(context.Background(), c.ID)
 			_ = r.Remove(context.Background(), c.ID)
@@ -62,6 +66,18 @@ func NewRig(t testing.TB, open Factory) *Rig {
 		}
 	})
 	return r
+}
+
+// killAll ends the processes of the containers beneath a group without a launcher.
+func killAll(h cgroups.Hierarchy, path string) {
+	for _, dir := range h.At(path).Dirs() {
+		groups, _ := os.ReadDir(dir)
+		for _, group := range groups {
+			if group.IsDir() {
+				h.At(filepath.Join(path, group.Name())).Kill()
+			}
+		}
+	}
 }
 
 // Busybox returns a directory that is a root file system, or skips the test.

@@ -23,7 +23,7 @@ var contract = []struct {
 	{"SignalsAreFresh", freshSignals}, {"RestartFindsContainers", restartFinds}, {"EndIsRecordedWithoutLauncher", endWithout},
 	{"Walls", walls}, {"ProbeFindsNoWayOut", probing}, {"TerminalLosesNothing", terminal}, {"TerminalTakesInput", terminalInput}, {"EndWaitsForLastWords", lastWords}, {"MissingCommand", missingCommand}, {"MemoryLimitKillsAlone", memoryLimit}, {"LimitsAreWritten", limitsAreWritten},
 	{"PidsLimit", pidsLimit}, {"HundredAtOnceLeaveNothing", manyAtOnce}, {"LinksDoNotLeadOut", targetLinks},
-	{"EndsAtOnceAreOneEnd", endsAtOnce}, {"RootNeedNotBeAnOverlay", plainRoot},
+	{"EndsAtOnceAreOneEnd", endsAtOnce}, {"RootNeedNotBeAnOverlay", plainRoot}, {"FirstRuleOfAFilterWins", firstRule},
 }
 
 // Run checks a launcher against the contract.

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"agora.dev/agora/agent/isolators/cgroups"
+	"agora.dev/agora/agent/isolators/seccomp"
 	"agora.dev/agora/agent/launcher"
 	"agora.dev/agora/agent/launcher/native"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -58,6 +59,7 @@ func (l *Launcher) bundle(c *container, request launcher.Request) (scene, error)
 	spec.Process.Env = nil                  // it may hold secrets, and this is written down; the init has it
 	spec.Linux.RootfsPropagation = "rslave" // crun makes all private else, volumes that propagate too
 	spec.Linux.CgroupsPath = c.place.path
+	spec.Linux.Seccomp = seccomp.Unordered(spec.Linux.Seccomp)
 	spec.Linux.Resources = l.runtimeResources(c, cgroups.BoundProcesses(request.Spec.Linux.Resources))
 	spec.Linux.Resources.Network = nil // its group has the class; for one crun wants net_prio, too
 	for i, m := range spec.Mounts {
