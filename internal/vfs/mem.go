@@ -163,6 +163,17 @@ func (m *Mem) Rename(from, to string) error {
 	return nil
 }
 
+// Replace moves a file over another; a crash in its midst leaves the old one beneath the first name.
+func (m *Mem) Replace(from, to string) error {
+	from, to = path.Clean(from), path.Clean(to)
+	old, there := m.files[to]
+	if err := m.Rename(from, to); err != nil || !there {
+		return err
+	}
+	m.files[from] = old
+	return m.Remove(from)
+}
+
 // renameTree moves a directory with all that is in it, at once.
 func (m *Mem) renameTree(from, to string) {
 	move(m.files, from, to)

@@ -31,6 +31,8 @@ type FS interface {
 	Truncate(path string, size int64) error
 	// Rename moves a file over another, or a directory to a name that is free.
 	Rename(from, to string) error
+	// Replace moves a file over another, or to a name that is free, as the function does.
+	Replace(from, to string) error
 	Remove(path string) error
 	RemoveAll(path string) error
 	Symlink(target, path string) error
@@ -46,18 +48,16 @@ func WriteAtomic(f FS, path string, data []byte, sync bool) error {
 	if err := f.WriteFile(temporary, data); err != nil {
 		return err
 	}
-	if sync {
-		if err := f.Sync(temporary); err != nil {
-			return err
-		}
+	if !sync {
+		return f.Replace(temporary, path)
+	}
+	if err := f.Sync(temporary); err != nil {
+		return err
 	}
 	if err := f.Rename(temporary, path); err != nil {
 		return err
 	}
-	if sync {
-		return f.Sync(filepath.Dir(path))
-	}
-	return nil
+	return f.Sync(filepath.Dir(path))
 }
 
 // OS is the file system of the machine. Files are made for their owner only.
@@ -100,6 +100,9 @@ func (OS) Truncate(path string, size int64) error { return os.Truncate(path, siz
 
 // Rename moves a file over another.
 func (OS) Rename(from, to string) error { return os.Rename(from, to) }
+
+// Replace moves a file over another, without waiting for the disk.
+func (OS) Replace(from, to string) error { return Replace(from, to) }
 
 // Remove removes a name; one that is absent is no error.
 func (OS) Remove(path string) error {

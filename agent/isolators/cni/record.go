@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"agora.dev/agora/internal/vfs"
+
 	mesos "agora.dev/agora/api/mesos/v1"
 	"github.com/containernetworking/cni/pkg/types"
 	types100 "github.com/containernetworking/cni/pkg/types/100"
@@ -42,7 +44,7 @@ func (r *record) save(dir string) error {
 	if err := os.WriteFile(file+".new", b, 0o600); err != nil {
 		return fmt.Errorf("record networks: %w", err)
 	}
-	if err := os.Rename(file+".new", file); err != nil {
+	if err := vfs.Replace(file+".new", file); err != nil {
 		return fmt.Errorf("record networks: %w", err)
 	}
 	return nil

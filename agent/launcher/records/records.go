@@ -14,6 +14,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"agora.dev/agora/internal/vfs"
 )
 
 var validID = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,250}$`)
@@ -35,7 +37,7 @@ func Write(file string, v any) error {
 	if err := os.WriteFile(file+".new", b, 0o600); err != nil {
 		return err
 	}
-	return os.Rename(file+".new", file)
+	return vfs.Replace(file+".new", file)
 }
 
 // Read reads what Write has written.
