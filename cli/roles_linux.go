@@ -16,6 +16,7 @@ import (
 	"agora.dev/agora/agent"
 	"agora.dev/agora/agent/assembly"
 	"agora.dev/agora/devcluster"
+	"agora.dev/agora/internal/autogroup"
 	"agora.dev/agora/internal/flags"
 	"agora.dev/agora/internal/journal"
 	"agora.dev/agora/kv/etcdkv"
@@ -36,6 +37,13 @@ const oomScore = "-999"
 // containers get their own score. Without the right to do so nothing changes.
 func spareFromOOM() { _ = os.WriteFile("/proc/self/oom_score_adj", []byte(oomScore), 0) }
 
+// goBeforeOthers is what the daemons do whose answers others wait for: they are the last to be killed, and among the first to
+// have a processor.
+func goBeforeOthers() {
+	spareFromOOM()
+	autogroup.Raise()
+}
+
 // terminating are the signals that end a role in good order.
 var terminating = []os.Signal{os.Interrupt, syscall.SIGTERM}
 
@@ -47,7 +55,7 @@ func (a *App) masterCommand() *cobra.Command {
 		example: "  agora master --ip=10.0.0.1 --work_dir=/var/lib/agora/master --insecure",
 		flags:   set, journal: &config.Journal,
 		run: func(ctx context.Context, log *journal.Log) error {
-			spareFromOOM()
+			goBeforeOthers()
 			ctx, stop := signal.NotifyContext(ctx, terminating...)
 			defer stop()
 			config.FlagValues = set.Values()
@@ -94,7 +102,7 @@ func (a *App) agentCommand() *cobra.Command {
 		example: "  agora agent --master=10.0.0.1:5050 --work_dir=/var/lib/agora/agent --resources='cpus:8;mem:16384' --insecure",
 		flags:   set, journal: &config.Journal,
 		run: func(ctx context.Context, log *journal.Log) error {
-			spareFromOOM()
+			goBeforeOthers()
 			config.Shown = set.Values()
 			return runAgent(ctx, config, log.Logger)
 		},

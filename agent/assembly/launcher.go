@@ -13,6 +13,7 @@ import (
 	"agora.dev/agora/agent/launcher"
 	"agora.dev/agora/agent/launcher/oci"
 	"agora.dev/agora/agent/launcher/remote"
+	"agora.dev/agora/internal/autogroup"
 )
 
 // held is an open launcher. close lets its process run on, stop ends it.
@@ -70,7 +71,10 @@ func open(ctx context.Context, config agent.Config, log *slog.Logger) (*held, er
 }
 
 // Launcher runs the launcher role and returns its exit code.
-func Launcher(args []string) int { return remote.Command(args, os.Stderr) }
+func Launcher(args []string) int {
+	autogroup.Raise()
+	return remote.Command(args, os.Stderr)
+}
 
 // missing lists what containers do not have on this machine.
 func missing() []string { return linux.Probe().Missing }

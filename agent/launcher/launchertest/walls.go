@@ -48,6 +48,7 @@ func walls(r *Rig) {
 	say(r, "rlimit", `ulimit -n`, "77", func(q *launcher.Request) {
 		q.Spec.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 77, Hard: 77}}
 	})
+	say(r, "haste", `cat /proc/self/autogroup 2>/dev/null | grep -c nice.-`, "0") // what the launcher may have
 	say(r, "rootro", `touch /x 2>/dev/null || echo refused`, "refused", func(q *launcher.Request) { q.Spec.Root.Readonly = true })
 }
 

@@ -10,6 +10,7 @@ import (
 	"agora.dev/agora/agent/launcher"
 	"agora.dev/agora/agent/launcher/shim"
 	"agora.dev/agora/agent/launchtrace"
+	"agora.dev/agora/internal/autogroup"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -115,6 +116,10 @@ func (c *compiler) prologue() {
 		put("join cgroup "+file, file, "0")
 	}
 	if c.joinsLate() {
+		// Until then the shim, a session of its own, has the share of one.
+		c.p.Call("go before others", unix.SYS_OPEN, c.p.String(autogroup.File), shim.Int(unix.O_WRONLY|unix.O_CLOEXEC)).To(fd).Optional()
+		c.p.Call("go before others", unix.SYS_WRITE, fd.Arg(), c.p.String(autogroup.Nice), shim.Int(len(autogroup.Nice))).Optional()
+		c.p.Call("go before others", unix.SYS_CLOSE, fd.Arg()).Optional()
 		c.cpu = c.p.Reg()
 		c.p.Call("open "+c.cpuTasks, unix.SYS_OPEN, c.p.String(c.cpuTasks), shim.Int(unix.O_WRONLY|unix.O_CLOEXEC)).To(c.cpu)
 	} else if c.cpuTasks != "" {
