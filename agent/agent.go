@@ -94,7 +94,8 @@ type Agent struct {
 
 	standalone []containerizer.ID // found by Run
 	launches   *launches
-	remover    *remover
+	remover    *remover // of volumes
+	forgotten  *remover // of records
 	garbage    *collector
 	// recovery is how long the recovery of containers took.
 	recovery atomic.Int64
@@ -182,6 +183,7 @@ func (a *Agent) prepare() (err error) {
 	}
 	a.core, a.total = core.New(cfg), cfg.Info.GetResources()
 	a.remover = newRemover(a.paths, cfg.Info.GetResources(), a.deps.Log)
+	a.forgotten = &remover{what: "a record that counts no more", trash: []string{a.paths.Removed()}, log: a.deps.Log, kick: make(chan struct{}, 1)}
 	return nil
 }
 
@@ -261,6 +263,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	wg.Go(func() { a.loop.Run(runCtx, m) })
 	wg.Go(func() { overseer.run(runCtx) })
 	wg.Go(func() { a.remover.run(runCtx) })
+	wg.Go(func() { a.forgotten.run(runCtx) })
 	later := a.afterRecovery(found, works)
 	post(core.Recovered{State: a.recovered, Containers: found})
 	a.recovered = nil // the core has it
@@ -369,8 +372,13 @@ func (a *Agent) write(w core.Write) error {
 		a.agentID.Store(&id)
 	}
 	err := a.ballast.Retry(func() error { return a.store.Apply(w) })
-	if resources, ok := w.(core.WriteResources); ok && len(resources.Removing) > 0 {
-		a.remover.wake()
+	switch w := w.(type) {
+	case core.WriteResources:
+		if len(w.Removing) > 0 {
+			a.remover.wake()
+		}
+	case core.RemoveFramework, core.RemoveExecutor, core.RemoveTask, core.CompleteTask:
+		a.forgotten.wake()
 	}
 	return err
 }

@@ -78,6 +78,15 @@ func TestCompletedExecutorsAreListedAfterARestartUntilTheirSandboxesGo(t *testin
 	if got := first.box.Entries(); len(got) != 1 || got[0].Task != "t1" || !got[0].Failed || got[0].Cause != "Command exited with status 7" || got[0].Started.IsZero() {
 		t.Errorf("black box: %+v", got)
 	}
+	for end := time.Now().Add(patience); ; <-time.After(10 * time.Millisecond) {
+		left, err := filepath.Glob(filepath.Join(work, "meta", "removed", "*"))
+		if err == nil && len(left) == 0 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("records that count no more stay on disk: %v %v", left, err)
+		}
+	}
 	_, text, _ := net.SplitHostPort(first.Address())
 	var port int
 	fmt.Sscan(text, &port)

@@ -15,8 +15,10 @@ import (
 	mesos "agora.dev/agora/api/mesos/v1"
 )
 
-// remover deletes what destroyed volumes left in the trash of each disk.
+// remover deletes what was moved away so that nobody waits for it: the data of destroyed volumes in the trash of each
+// disk, or records.
 type remover struct {
+	what  string // that is in the trash
 	trash []string
 	log   *slog.Logger
 	kick  chan struct{}
@@ -24,7 +26,7 @@ type remover struct {
 
 // newRemover knows the disks of an agent: its work directory and those among its resources.
 func newRemover(paths checkpoint.Paths, resources []*mesos.Resource, log *slog.Logger) *remover {
-	r := &remover{trash: []string{paths.Trash(&mesos.Resource{})}, log: log, kick: make(chan struct{}, 1)}
+	r := &remover{what: "data of a destroyed volume", trash: []string{paths.Trash(&mesos.Resource{})}, log: log, kick: make(chan struct{}, 1)}
 	for _, one := range resources {
 		if dir := paths.Trash(one); one.GetDisk().GetSource() != nil && dir != "" {
 			r.trash = append(r.trash, dir)
@@ -58,14 +60,14 @@ func (r *remover) run(ctx context.Context) {
 func (r *remover) empty(ctx context.Context, dir string) {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		r.log.Warn("destroyed volumes not found", "directory", dir, "error", err)
+		r.log.Warn("what was moved away is not found", "what", r.what, "directory", dir, "error", err)
 	}
 	for _, e := range entries {
 		if ctx.Err() != nil {
 			return
 		}
 		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
-			r.log.Warn("data of a destroyed volume not removed", "path", filepath.Join(dir, e.Name()), "error", err)
+			r.log.Warn("not removed", "what", r.what, "path", filepath.Join(dir, e.Name()), "error", err)
 		}
 	}
 }

@@ -82,6 +82,9 @@ func (p Paths) Standalone() string { return filepath.Join(p.Work, "containers") 
 // BlackBox keeps what is known of ended runs.
 func (p Paths) BlackBox() string { return filepath.Join(p.Work, "blackbox") }
 
+// Removed holds records that count no more, until they are deleted.
+func (p Paths) Removed() string { return filepath.Join(p.meta(), "removed") }
+
 // Lock is held by the agent that owns the work directory.
 func (p Paths) Lock() string { return filepath.Join(p.Work, "lock") }
 

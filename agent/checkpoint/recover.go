@@ -42,7 +42,7 @@ type reader struct {
 // Recover reads what an earlier agent wrote, and notes the boot id. Warnings name files
 // that were skipped.
 func (s *Store) Recover(o Options) (*core.State, []string, error) {
-	if err := s.mkdir(s.paths.slaves()); err != nil {
+	if err := errors.Join(s.mkdir(s.paths.slaves()), s.mkdir(s.paths.Removed())); err != nil {
 		return nil, nil, err
 	}
 	state := &core.State{}

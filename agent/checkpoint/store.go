@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"path/filepath"
 
 	"google.golang.org/protobuf/proto"
@@ -129,11 +130,15 @@ func (s *Store) removeExecutor(run core.Run) error {
 			return nil
 		}
 	}
-	return s.fs.RemoveAll(executor)
+	return s.removeMarked(executor, fileExecutorInfo)
 }
 
-// removeMarked removes a directory, beginning with the file that makes it count.
+// removeMarked takes a directory out of the tree. What is in it is for others to remove: that can take the disk its time.
+// Where it cannot be moved it is removed here, beginning with the file that makes it count.
 func (s *Store) removeMarked(dir, mark string) error {
+	if s.fs.Rename(dir, filepath.Join(s.paths.Removed(), fmt.Sprintf("%016x", rand.Uint64()))) == nil {
+		return nil
+	}
 	if err := s.fs.Remove(filepath.Join(dir, mark)); err != nil {
 		return err
 	}
