@@ -184,6 +184,7 @@ func (a *Agent) prepare() (err error) {
 	a.core, a.total = core.New(cfg), cfg.Info.GetResources()
 	a.remover = newRemover(a.paths, cfg.Info.GetResources(), a.deps.Log)
 	a.forgotten = &remover{what: "a record that counts no more", trash: []string{a.paths.Removed()}, log: a.deps.Log, kick: make(chan struct{}, 1)}
+	a.store.MovedOut = a.forgotten.wake
 	return nil
 }
 
@@ -372,13 +373,8 @@ func (a *Agent) write(w core.Write) error {
 		a.agentID.Store(&id)
 	}
 	err := a.ballast.Retry(func() error { return a.store.Apply(w) })
-	switch w := w.(type) {
-	case core.WriteResources:
-		if len(w.Removing) > 0 {
-			a.remover.wake()
-		}
-	case core.RemoveFramework, core.RemoveExecutor, core.RemoveTask, core.CompleteTask:
-		a.forgotten.wake()
+	if resources, ok := w.(core.WriteResources); ok && len(resources.Removing) > 0 {
+		a.remover.wake()
 	}
 	return err
 }

@@ -16,6 +16,9 @@ import (
 
 // Store writes what a core asks to keep. It is used by one goroutine.
 type Store struct {
+	// MovedOut, if any, hears that Paths.Removed has something to remove.
+	MovedOut func()
+
 	fs    vfs.FS
 	paths Paths
 	agent string          // ID of the agent; empty before it is known
@@ -136,7 +139,7 @@ func (s *Store) removeExecutor(run core.Run) error {
 // removeMarked takes a directory out of the tree. What is in it is for others to remove: that can take the disk its time.
 // Where it cannot be moved it is removed here, beginning with the file that makes it count.
 func (s *Store) removeMarked(dir, mark string) error {
-	if s.fs.Rename(dir, filepath.Join(s.paths.Removed(), fmt.Sprintf("%016x", rand.Uint64()))) == nil {
+	if s.moveOut(dir) == nil {
 		return nil
 	}
 	if err := s.fs.Remove(filepath.Join(dir, mark)); err != nil {
@@ -148,6 +151,15 @@ func (s *Store) removeMarked(dir, mark string) error {
 	return nil
 }
 
+// moveOut moves a file or directory to those that others remove.
+func (s *Store) moveOut(path string) error {
+	err := s.fs.Rename(path, filepath.Join(s.paths.Removed(), fmt.Sprintf("%016x", rand.Uint64())))
+	if err == nil && s.MovedOut != nil {
+		s.MovedOut()
+	}
+	return err
+}
+
 func (s *Store) message(path string, m proto.Message, sync bool) error {
 	return s.write(path, marshal(m), sync)
 }
@@ -156,7 +168,18 @@ func (s *Store) write(path string, data []byte, sync bool) error {
 	if err := s.mkdir(filepath.Dir(path)); err != nil {
 		return err
 	}
-	return vfs.WriteAtomic(s.fs, path, data, sync)
+	if sync {
+		return vfs.WriteAtomic(s.fs, path, data)
+	}
+	temporary := path + ".tmp"
+	if err := s.fs.WriteFile(temporary, data); err != nil {
+		return err
+	}
+	old, err := s.fs.Exchange(temporary, path)
+	if old && s.moveOut(temporary) != nil {
+		err = s.fs.Remove(temporary)
+	}
+	return err
 }
 
 func (s *Store) mkdir(dir string) error {

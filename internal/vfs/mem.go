@@ -163,15 +163,15 @@ func (m *Mem) Rename(from, to string) error {
 	return nil
 }
 
-// Replace moves a file over another; a crash in its midst leaves the old one beneath the first name.
-func (m *Mem) Replace(from, to string) error {
+// Exchange puts a file in the place of another.
+func (m *Mem) Exchange(from, to string) (old bool, err error) {
 	from, to = path.Clean(from), path.Clean(to)
-	old, there := m.files[to]
-	if err := m.Rename(from, to); err != nil || !there {
-		return err
+	data, old := m.files[to]
+	if err := m.Rename(from, to); err != nil || !old {
+		return false, err
 	}
-	m.files[from] = old
-	return m.Remove(from)
+	m.files[from] = data
+	return true, nil
 }
 
 // renameTree moves a directory with all that is in it, at once.

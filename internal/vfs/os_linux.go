@@ -9,16 +9,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Replace moves a file over another, without waiting for the disk. A process that dies meanwhile leaves the old or the
-// new one, and may leave the old one beneath the first name. It does not survive loss of power.
-//
-// A rename over a file has ext4 (auto_da_alloc) write the new one's content to the disk, which takes tens of
-// milliseconds when somebody else keeps the disk busy; an exchange does not.
-func Replace(from, to string) error {
-	if err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_EXCHANGE); err != nil {
-		return os.Rename(from, to) // there is none yet, or the file system does not exchange
+// exchange waits for nothing. A rename over a file has ext4 (auto_da_alloc) write the new one's content to the disk, and
+// to remove one that is being written waits for the disk, too: tens of milliseconds when somebody else keeps it busy.
+func exchange(from, to string) (old bool, err error) {
+	if unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_EXCHANGE) == nil {
+		return true, nil
 	}
-	return os.Remove(from)
+	return false, os.Rename(from, to) // there is none yet, or the file system does not exchange
 }
 
 // smallFile is the size up to which a file is read with one call, in bytes.

@@ -6,5 +6,4 @@ import "os"
 
 func readFile(path string) ([]byte, error) { return os.ReadFile(path) }
 
-// Replace moves a file over another.
-func Replace(from, to string) error { return os.Rename(from, to) }
+func exchange(from, to string) (old bool, err error) { return false, os.Rename(from, to) }

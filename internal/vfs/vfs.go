@@ -31,8 +31,9 @@ type FS interface {
 	Truncate(path string, size int64) error
 	// Rename moves a file over another, or a directory to a name that is free.
 	Rename(from, to string) error
-	// Replace moves a file over another, or to a name that is free, as the function does.
-	Replace(from, to string) error
+	// Exchange puts a file in the place of another. When old, that one is beneath the first name then; else there was
+	// none, or it is gone.
+	Exchange(from, to string) (old bool, err error)
 	Remove(path string) error
 	RemoveAll(path string) error
 	Symlink(target, path string) error
@@ -41,15 +42,12 @@ type FS interface {
 	Sync(path string) error
 }
 
-// WriteAtomic replaces a file so that a reader, and a process that dies meanwhile,
-// leaves the old or the new content. With sync it survives loss of power.
-func WriteAtomic(f FS, path string, data []byte, sync bool) error {
+// WriteAtomic replaces a file so that a reader, and a process that dies meanwhile, leaves the old or the new content. It
+// survives loss of power.
+func WriteAtomic(f FS, path string, data []byte) error {
 	temporary := path + ".tmp"
 	if err := f.WriteFile(temporary, data); err != nil {
 		return err
-	}
-	if !sync {
-		return f.Replace(temporary, path)
 	}
 	if err := f.Sync(temporary); err != nil {
 		return err
@@ -58,6 +56,16 @@ func WriteAtomic(f FS, path string, data []byte, sync bool) error {
 		return err
 	}
 	return f.Sync(filepath.Dir(path))
+}
+
+// Replace moves a file over another, or to a name that is free. A process that dies meanwhile leaves the old or the new
+// one, and may leave the old one beneath the first name. It does not survive loss of power.
+func Replace(f FS, from, to string) error {
+	old, err := f.Exchange(from, to)
+	if old {
+		err = f.Remove(from)
+	}
+	return err
 }
 
 // OS is the file system of the machine. Files are made for their owner only.
@@ -101,8 +109,8 @@ func (OS) Truncate(path string, size int64) error { return os.Truncate(path, siz
 // Rename moves a file over another.
 func (OS) Rename(from, to string) error { return os.Rename(from, to) }
 
-// Replace moves a file over another, without waiting for the disk.
-func (OS) Replace(from, to string) error { return Replace(from, to) }
+// Exchange puts a file in the place of another, without waiting for the disk.
+func (OS) Exchange(from, to string) (old bool, err error) { return exchange(from, to) }
 
 // Remove removes a name; one that is absent is no error.
 func (OS) Remove(path string) error {

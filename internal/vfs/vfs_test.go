@@ -18,7 +18,7 @@ func TestBothFileSystemsReplaceAlike(t *testing.T) {
 		}
 		file := filepath.Join(dir, "file")
 		for _, content := range []string{"first", "second, which is longer", "third"} {
-			if err := WriteAtomic(f, file, []byte(content), false); err != nil {
+			if err := errors.Join(f.WriteFile(file+".new", []byte(content)), Replace(f, file+".new", file)); err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
 			if got, err := f.ReadFile(file); err != nil || string(got) != content {
@@ -28,7 +28,7 @@ func TestBothFileSystemsReplaceAlike(t *testing.T) {
 				t.Errorf("%s: %v, %v, want the file alone", name, list, err)
 			}
 		}
-		if err := f.Replace(filepath.Join(dir, "none"), file); !errors.Is(err, fs.ErrNotExist) {
+		if err := Replace(f, filepath.Join(dir, "none"), file); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s: replaced by nothing: %v", name, err)
 		}
 		if got, err := f.ReadFile(file); err != nil || string(got) != "third" {
@@ -49,14 +49,14 @@ func TestReplaceKeepsNothingOfTheOldFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer open.Close()
-	if err := WriteAtomic(OS{}, file, []byte("new"), false); err != nil {
+	if err := errors.Join(os.WriteFile(file+".new", []byte("new"), 0o600), Replace(OS{}, file+".new", file)); err != nil {
 		t.Fatal(err)
 	}
 	old := make([]byte, 3)
 	if _, err := open.Read(old); err != nil || string(old) != "old" {
 		t.Errorf("the open file says %q, %v", old, err)
 	}
-	if _, err := os.Stat(file + ".tmp"); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(file + ".new"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the old file was left beside the new: %v", err)
 	}
 }

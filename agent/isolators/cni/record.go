@@ -44,7 +44,7 @@ func (r *record) save(dir string) error {
 	if err := os.WriteFile(file+".new", b, 0o600); err != nil {
 		return fmt.Errorf("record networks: %w", err)
 	}
-	if err := vfs.Replace(file+".new", file); err != nil {
+	if err := vfs.Replace(vfs.OS{}, file+".new", file); err != nil {
 		return fmt.Errorf("record networks: %w", err)
 	}
 	return nil

@@ -37,7 +37,7 @@ func Write(file string, v any) error {
 	if err := os.WriteFile(file+".new", b, 0o600); err != nil {
 		return err
 	}
-	return vfs.Replace(file+".new", file)
+	return vfs.Replace(vfs.OS{}, file+".new", file)
 }
 
 // Read reads what Write has written.
