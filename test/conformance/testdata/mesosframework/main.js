@@ -22,10 +22,19 @@ const scheduler = new Scheduler({
 });
 
 let reconciled = false;
+let killed = false;
+let owed = 0; // acknowledgements: one that comes after the framework is refused, as by Mesos
 let tearing = false;
+const tearDown = () => {
+  if (killed && owed === 0 && !tearing) {
+    tearing = true;
+    scheduler.teardown();
+  }
+};
 scheduler.on("subscribed", (s) => console.log("subscribed as", s.frameworkId));
 scheduler.on("update", ({ status }) => {
   console.log("update", status.state, status.reason || "");
+  owed += status.uuid ? 1 : 0;
   const task = status.task_id.value;
   if (status.state === "TASK_RUNNING" && !reconciled) {
     reconciled = true;
@@ -33,9 +42,13 @@ scheduler.on("update", ({ status }) => {
   } else if (status.state === "TASK_RUNNING" && status.reason === "REASON_RECONCILIATION") {
     scheduler.kill(task, status.agent_id.value);
   } else if (status.state === "TASK_KILLED") {
-    tearing = true;
-    scheduler.teardown();
+    killed = true;
+    tearDown();
   }
+});
+scheduler.on("sent_acknowledge", () => {
+  owed--;
+  tearDown();
 });
 const end = () => {
   console.log("torn down");
