@@ -182,8 +182,8 @@ func (a *Agent) prepare() (err error) {
 		return err
 	}
 	a.core, a.total = core.New(cfg), cfg.Info.GetResources()
-	a.remover = newRemover(a.paths, cfg.Info.GetResources(), a.deps.Log)
-	a.forgotten = &remover{what: "a record that counts no more", trash: []string{a.paths.Removed()}, log: a.deps.Log, kick: make(chan struct{}, 1)}
+	a.remover = newRemover(a.deps.Log, "data of a destroyed volume", volumeTrash(a.paths, cfg.Info.GetResources())...)
+	a.forgotten = newRemover(a.deps.Log, "a record that counts no more", a.paths.Removed())
 	a.store.MovedOut = a.forgotten.wake
 	return nil
 }

@@ -24,15 +24,19 @@ type remover struct {
 	kick  chan struct{}
 }
 
-// newRemover knows the disks of an agent: its work directory and those among its resources.
-func newRemover(paths checkpoint.Paths, resources []*mesos.Resource, log *slog.Logger) *remover {
-	r := &remover{what: "data of a destroyed volume", trash: []string{paths.Trash(&mesos.Resource{})}, log: log, kick: make(chan struct{}, 1)}
+func newRemover(log *slog.Logger, what string, trash ...string) *remover {
+	return &remover{what: what, trash: trash, log: log, kick: make(chan struct{}, 1)}
+}
+
+// volumeTrash is that of each disk of an agent: its work directory's and those among its resources.
+func volumeTrash(paths checkpoint.Paths, resources []*mesos.Resource) []string {
+	trash := []string{paths.Trash(&mesos.Resource{})}
 	for _, one := range resources {
 		if dir := paths.Trash(one); one.GetDisk().GetSource() != nil && dir != "" {
-			r.trash = append(r.trash, dir)
+			trash = append(trash, dir)
 		}
 	}
-	return r
+	return trash
 }
 
 // wake lets it look again; it never waits.

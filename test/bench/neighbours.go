@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -53,7 +54,11 @@ func (s *suite) neighbours() (err error) {
 	}
 	defer c.end(&err)
 	c.holds = true
-	defer goBeforeOthers()()
+	behind, err := goBeforeOthers()
+	if err != nil {
+		return err
+	}
+	defer behind()
 	if err := c.warm(); err != nil {
 		return err
 	}
@@ -80,10 +85,13 @@ func (s *suite) neighbours() (err error) {
 }
 
 // goBeforeOthers does for this process, in which the agent is, what an agent does that leads its session. What it returns
-// takes it back.
-func goBeforeOthers() (end func()) {
-	_ = os.WriteFile(autogroup.File, []byte(autogroup.Nice), 0)
-	return func() { _ = os.WriteFile(autogroup.File, []byte("0"), 0) }
+// takes it back. Kernels without such groups of sessions have nothing to raise.
+func goBeforeOthers() (end func(), err error) {
+	err = os.WriteFile(autogroup.File, []byte(autogroup.Nice), 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return func() {}, nil
+	}
+	return func() { _ = os.WriteFile(autogroup.File, []byte("0"), 0) }, err
 }
 
 // Of the late launches, the slowest twentieth, the longest steps are told.
